@@ -1,0 +1,1 @@
+//! hairpin, a STUN/TURN server.

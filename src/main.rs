@@ -1,0 +1,2 @@
+//! The hairpin binary.
+fn main() {}
