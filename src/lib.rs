@@ -1,1 +1,3 @@
 //! hairpin, a STUN/TURN server.
+
+pub mod wire;

@@ -1,0 +1,60 @@
+//! The other typed values, most of them four bytes. Reserved bytes are not looked at.
+
+/// LIFETIME: seconds (RFC 8656 §18.2).
+#[must_use]
+pub fn lifetime(value: &[u8]) -> Option<u32> {
+    value.try_into().ok().map(u32::from_be_bytes)
+}
+
+/// CHANNEL-NUMBER (RFC 8656 §18.1).
+#[must_use]
+pub fn channel_number(value: &[u8]) -> Option<u16> {
+    let [high, low, ..] = four(value)?;
+    Some(u16::from_be_bytes([high, low]))
+}
+
+/// The first of four bytes: REQUESTED-TRANSPORT's protocol, an ADDRESS-FAMILY's family (RFC 8656 §18.6–18.11).
+#[must_use]
+pub fn first_of_four(value: &[u8]) -> Option<u8> {
+    four(value).map(|[first, ..]| first)
+}
+
+/// EVEN-PORT: whether the next port is to be reserved, its R bit (RFC 8656 §18.7).
+#[must_use]
+pub fn reserve_next(value: &[u8]) -> Option<bool> {
+    match value {
+        [bits] => Some(bits & 0x80 != 0),
+        _ => None,
+    }
+}
+
+/// RESERVATION-TOKEN: eight bytes (RFC 8656 §18.10).
+#[must_use]
+pub fn reservation_token(value: &[u8]) -> Option<[u8; 8]> {
+    value.try_into().ok()
+}
+
+/// PASSWORD-ALGORITHM without parameters: its number (RFC 8489 §14.12).
+#[must_use]
+pub fn password_algorithm(value: &[u8]) -> Option<u16> {
+    let [high, low, 0, 0] = four(value)? else { return None };
+    Some(u16::from_be_bytes([high, low]))
+}
+
+/// TRANSACTION_TRANSMIT_COUNTER: the request's count (RFC 7982 §3.3).
+#[must_use]
+pub fn transmit_count(value: &[u8]) -> Option<u8> {
+    four(value).map(|[_, _, request, _]| request)
+}
+
+/// ICMP: type, code and the MTU of a packet that was too big (RFC 8656 §18.13).
+#[must_use]
+pub fn icmp(kind: u8, code: u8, mtu: u32) -> [u8; 8] {
+    let mtu = mtu.to_be_bytes();
+    [0, 0, kind, code, mtu[0], mtu[1], mtu[2], mtu[3]]
+}
+
+/// A value of exactly four bytes.
+fn four(value: &[u8]) -> Option<[u8; 4]> {
+    value.try_into().ok()
+}
