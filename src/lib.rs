@@ -1,3 +1,4 @@
 //! hairpin, a STUN/TURN server.
 
+pub mod auth;
 pub mod wire;
