@@ -1,4 +1,5 @@
 //! hairpin, a STUN/TURN server.
 
 pub mod auth;
+pub mod turn;
 pub mod wire;

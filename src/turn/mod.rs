@@ -1,0 +1,347 @@
+//! DECISIONS: packets, events and time in; packets and actions out.
+//!
+//! [`Server`] is one worker's TURN server. It owns no socket, reads no clock and takes no lock, so a test
+//! can turn ten minutes by hand and a restart can carry its state across. The rule of its use: feed one
+//! input, act on the verdict, drain [`Server::poll`], then feed the next.
+//!
+//! Read [`types`] for the vocabulary, then this file, then the file of the RFC section that you are after:
+//! `binding`, `allocate`, `permission`, `channel`, `relay`.
+
+mod allocate;
+mod binding;
+mod channel;
+mod expire;
+pub mod limits;
+mod options;
+mod permission;
+mod ports;
+mod random;
+mod relay;
+pub mod reply;
+mod request;
+mod small;
+mod table;
+mod timers;
+pub mod types;
+
+pub use options::{Addresses, DefaultFamily, Options};
+pub use types::{
+    Action, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Route, Ticket, Time,
+    Token, Transport, Verdict,
+};
+
+use crate::auth::Credentials;
+use crate::auth::check::{Grant, Judge, algorithm_list};
+use crate::auth::key::Key;
+use crate::auth::nonce::Nonces;
+use crate::auth::peers::Policy;
+use crate::wire::{Class, Kind, Message, Method};
+use allocate::Opening;
+use limits::Sources;
+use ports::Ports;
+use random::Random;
+use reply::{Answer, Challenge, Refusal, Unknown};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use table::{Id, Table};
+use timers::Timers;
+
+/// What a server is made of, shared by all workers.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Choices and limits.
+    pub options: Arc<Options>,
+    /// Who is known.
+    pub credentials: Arc<Credentials>,
+    /// Makes and judges nonces.
+    pub nonces: Arc<Nonces>,
+    /// Which peers may be reached.
+    pub policy: Arc<Policy>,
+}
+
+/// A TURN server: every decision of one worker.
+#[derive(Debug)]
+pub struct Server {
+    setup: Setup,
+    algorithms: Vec<u8>,
+    table: Table,
+    openings: Slab<Opening>,
+    deposits: HashMap<Token, SocketAddr>,
+    ports: Ports,
+    timers: Timers<Due>,
+    sources: Sources,
+    random: Random,
+    actions: VecDeque<Action>,
+    counters: Counters,
+    keys: Vec<Key>,
+    due: Vec<Due>,
+    scratch: Vec<u8>,
+}
+
+/// The largest request of somebody without an allocation: room for the longest name, realm and nonce.
+const STRANGERS: usize = 2048;
+
+/// What a timer is about.
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    /// Something of this allocation ends; the time tells an old entry from the one that counts.
+    Allocation(Id, Time),
+    /// A reservation ends.
+    Token(Token),
+}
+
+/// What becomes of a request that is not refused.
+enum Outcome {
+    /// The answer stands in the reply buffer.
+    Replied,
+    /// The answer comes as an action.
+    Later,
+    /// There is none.
+    Silent(Reason),
+}
+
+impl Server {
+    /// A server without allocations. The seed is for ports, tokens and transaction ids: 32 secret bytes,
+    /// others for each worker.
+    #[must_use]
+    pub fn new(setup: Setup, seed: [u8; 32], now: Now) -> Self {
+        let options = &setup.options;
+        Self {
+            algorithms: algorithm_list(&options.algorithms),
+            table: Table::default(),
+            openings: Slab::new(),
+            deposits: HashMap::new(),
+            ports: Ports::new(options.ports.clone()),
+            timers: Timers::new(now.time),
+            sources: Sources::new(options.unauthenticated),
+            random: Random::new(seed),
+            actions: VecDeque::new(),
+            counters: Counters::default(),
+            keys: Vec::new(),
+            due: Vec::new(),
+            scratch: Vec::new(),
+            setup,
+        }
+    }
+
+    /// Takes a datagram or a frame of a client. An answer is appended to `reply`.
+    pub fn handle_client<'p>(&mut self, now: Now, path: Path, packet: &'p [u8], reply: &mut Vec<u8>) -> Verdict<'p> {
+        let verdict = match packet.first().map(|first| Kind::of(*first)) {
+            Some(Kind::Channel) => self.channel_data(now.time, path, packet),
+            Some(Kind::LegacyChannel) if self.setup.options.legacy_channels => {
+                self.channel_data(now.time, path, packet)
+            }
+            Some(Kind::Stun) => self.stun(now, path, packet, reply),
+            _ => Verdict::Drop(Reason::UnknownProtocol),
+        };
+        self.count(verdict)
+    }
+
+    /// Takes a datagram that a peer sent to a relay socket.
+    pub fn handle_peer<'p>(&mut self, now: Now, relay: RelayId, peer: SocketAddr, packet: &'p [u8]) -> Verdict<'p> {
+        let verdict = self.peer_data(now.time, relay, peer, packet);
+        self.count(verdict)
+    }
+
+    /// Takes news.
+    pub fn handle_event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Charged { ticket, granted } => self.charged(now.time, ticket, granted),
+            Event::RelayOpened { ticket, result } => self.relay_opened(now.time, ticket, result),
+            Event::Withdrawn { ticket, addr } => self.withdrawn(now.time, ticket, addr),
+            Event::Closed { path } => self.closed(now.time, &path),
+            Event::Icmp { relay, peer, icmp } => self.icmp(now.time, relay, peer, icmp),
+        }
+    }
+
+    /// Ends what has ended.
+    pub fn handle_timeout(&mut self, now: Now) {
+        let mut due = std::mem::take(&mut self.due);
+        self.timers.take(now.time, &mut due);
+        for what in due.drain(..) {
+            match what {
+                Due::Allocation(id, at) => self.sweep(now.time, id, at),
+                Due::Token(token) => self.forget(now.time, token),
+            }
+        }
+        self.due = due;
+    }
+
+    /// The next action to carry out.
+    pub fn poll(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Server::handle_timeout`].
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// A packet was dropped outside the core, after its verdict.
+    pub fn count_drop(&mut self, reason: Reason) {
+        self.counters.drop(reason);
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// The client of this path holds an allocation.
+    #[must_use]
+    pub fn has_allocation(&self, path: &Path) -> bool {
+        self.table.at_path(path).is_some()
+    }
+
+    /// How many allocations there are.
+    #[must_use]
+    pub fn allocations(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many relay sockets are open or being opened.
+    #[must_use]
+    pub fn relays(&self) -> usize {
+        self.table.relays()
+    }
+
+    /// Counts what became of a packet.
+    fn count<'p>(&mut self, verdict: Verdict<'p>) -> Verdict<'p> {
+        let counters = &mut self.counters;
+        match &verdict {
+            Verdict::Drop(reason) => counters.drop(*reason),
+            Verdict::ToPeer { body, .. } => {
+                counters.to_peer_packets += 1;
+                counters.to_peer_bytes += body.len() as u64;
+            }
+            Verdict::ToClient { body, .. } => {
+                counters.to_client_packets += 1;
+                counters.to_client_bytes += body.len() as u64;
+            }
+            Verdict::Done | Verdict::Reply => {}
+        }
+        verdict
+    }
+
+    /// A STUN message: a request to answer, or a Send indication; nothing else is for a server.
+    fn stun<'p>(&mut self, now: Now, path: Path, packet: &'p [u8], reply: &mut Vec<u8>) -> Verdict<'p> {
+        let Ok(message) = Message::parse_any(packet) else { return Verdict::Drop(Reason::Malformed) };
+        if !message.has_cookie() {
+            return self.classic(now, path, &message, reply);
+        }
+        match (message.class(), message.method()) {
+            (Class::Indication, Method::SEND) => self.send(now.time, path, &message),
+            (Class::Request, _) if !self.plausible(&path) => Verdict::Drop(Reason::BadSource),
+            (Class::Request, _) if packet.len() > STRANGERS && !self.has_allocation(&path) => {
+                Verdict::Drop(Reason::Oversize)
+            }
+            (Class::Request, _) if self.exhausted(now, &path) => Verdict::Drop(Reason::SourceRate),
+            (Class::Request, method) => self.request(now, path, method, &message, reply),
+            _ => Verdict::Drop(Reason::NotServed),
+        }
+    }
+
+    /// A request: to the handler of its method, then to its answer.
+    fn request<'p>(&mut self, now: Now, path: Path, method: Method, m: &Message<'_>, out: &mut Vec<u8>) -> Verdict<'p> {
+        let options = &self.setup.options;
+        let served = if method == Method::BINDING { options.stun } else { options.turn };
+        if !served {
+            return Verdict::Drop(Reason::NotServed);
+        }
+        let mut answer = Answer::to(m, path);
+        let outcome = match method {
+            Method::BINDING => self.binding(now, m, &mut answer, out),
+            Method::ALLOCATE => self.allocate(now, m, &mut answer, out),
+            Method::REFRESH => self.refresh(now, m, &mut answer, out),
+            Method::CREATE_PERMISSION => self.create_permission(now, m, &mut answer, out),
+            Method::CHANNEL_BIND => self.channel_bind(now, m, &mut answer, out),
+            _ => Ok(Outcome::Silent(Reason::NotServed)),
+        };
+        match outcome {
+            Ok(Outcome::Replied) => {
+                self.counters.successes += 1;
+                Verdict::Reply
+            }
+            Ok(Outcome::Later) => Verdict::Done,
+            Ok(Outcome::Silent(reason)) => Verdict::Drop(reason),
+            Err(refusal) => self.refuse(now, &answer, &refusal, out),
+        }
+    }
+
+    /// Refuses a request. What proved nothing is answered only within its source's rate.
+    fn refuse<'p>(&mut self, now: Now, answer: &Answer, refusal: &Refusal, out: &mut Vec<u8>) -> Verdict<'p> {
+        if answer.proof.is_none() && !self.sources.admit(answer.path.client.ip(), now.time) {
+            return Verdict::Drop(Reason::SourceRate);
+        }
+        self.counters.errors += 1;
+        let nonce = refusal.challenges().then(|| self.setup.nonces.write(now.wall, answer.path.client));
+        let challenge = nonce.as_ref().map(|nonce| Challenge {
+            realm: self.setup.credentials.realm(),
+            nonce,
+            algorithms: &self.algorithms,
+        });
+        answer.refuse(&self.setup.options, out, refusal, challenge);
+        Verdict::Reply
+    }
+
+    /// Who sent a request; from here on its answer carries integrity. Then, and only then, its unknown
+    /// attributes count (RFC 8489 §6.3.1: authentication comes first).
+    fn authenticate(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Owner, Refusal> {
+        let owner = if self.setup.options.anonymous {
+            Owner::plain("")
+        } else {
+            let grant = self.judge(now, message, answer)?;
+            answer.proof = Some((grant.key, grant.mac));
+            grant.owner
+        };
+        Unknown::of(message).map_or(Ok(owner), |list| Err(Refusal::Unknown(list)))
+    }
+
+    /// Judges credentials. An expired time-limited name is good for what exists, never for something new.
+    fn judge(&mut self, now: Now, message: &Message<'_>, answer: &Answer) -> Result<Grant, Refusal> {
+        let setup = &self.setup;
+        let judge =
+            Judge { credentials: &setup.credentials, nonces: &setup.nonces, offered: &setup.options.algorithms };
+        let grant = judge.check(message, now.wall, answer.path.client, &mut self.keys)?;
+        // An allocation that has ended and waits to be swept is none, or it would make room for a new one.
+        let new = self.live(now.time, &answer.path).is_none();
+        if grant.expired && new { Err(Refusal::Unauthenticated) } else { Ok(grant) }
+    }
+
+    /// The client's allocation, if the request proves that its sender made it (RFC 8656 §5: 437 and 441).
+    fn owned(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Id, Refusal> {
+        let owner = self.authenticate(now, message, answer)?;
+        let id = self.live(now.time, &answer.path).ok_or(Refusal::Mismatch)?;
+        match self.table.get(id) {
+            Some(allocation) if allocation.owner == owner => Ok(id),
+            _ => Err(Refusal::WrongCredentials),
+        }
+    }
+
+    /// The allocation of a 5-tuple. One that has ended is cleared away first.
+    fn live(&mut self, now: Time, path: &Path) -> Option<Id> {
+        let id = self.table.at_path(path)?;
+        if self.table.get(id)?.expires() > now {
+            return Some(id);
+        }
+        self.end(now, id);
+        None
+    }
+
+    /// A stranger whose source has used up its rate: then nothing is even looked at, for keys cost more than
+    /// datagrams.
+    fn exhausted(&self, now: Now, path: &Path) -> bool {
+        self.sources.exhausted(path.client.ip(), now.time) && !self.has_allocation(path)
+    }
+
+    /// A source that a client can have: an answer to any other would hit somebody who did not ask.
+    fn plausible(&self, path: &Path) -> bool {
+        let ip = path.client.ip();
+        let nobody = ip.is_unspecified() || ip.is_multicast() || ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+        path.client.port() != 0 && !nobody && !self.setup.policy.is_own_listener(path.client)
+    }
+}

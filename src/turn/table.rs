@@ -1,0 +1,206 @@
+//! Allocations and every index into them; their only writer.
+
+use super::limits::Bucket;
+use super::small::SmallMap;
+use super::types::{Path, RelayId, Time, Token};
+use crate::auth::Owner;
+use crate::wire::Code;
+use crate::wire::address::Family;
+use slab::Slab;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+/// An allocation's place in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Id(pub u32);
+
+/// One allocation (RFC 8656 §3.2).
+#[derive(Debug)]
+pub(super) struct Allocation {
+    /// How to reach the client; also the 5-tuple.
+    pub(super) path: Path,
+    /// Who made it.
+    pub(super) owner: Owner,
+    /// The transaction that made it: a retransmission is answered alike.
+    pub(super) transaction: [u8; 12],
+    /// When it was made.
+    pub(super) made: Time,
+    /// The reservation that it made.
+    pub(super) token: Option<Token>,
+    /// A family that was asked for and could not be had, and why.
+    pub(super) missing: Option<(Family, Code)>,
+    /// The relayed addresses, at most one of each family.
+    pub(super) relays: [Option<Relay>; 2],
+    /// Until when each peer address may send and be sent to.
+    pub(super) permissions: SmallMap<IpAddr, Time>,
+    /// The channels by number.
+    pub(super) channels: SmallMap<u16, Channel>,
+    /// The channels by peer.
+    pub(super) numbers: SmallMap<SocketAddr, u16>,
+    /// Bandwidth left: to the peers, to the client.
+    pub(super) buckets: Option<[Bucket; 2]>,
+    /// ICMP indications left in this second.
+    pub(super) icmp: Bucket,
+    /// When the table looks at it next.
+    pub(super) armed: Time,
+}
+
+/// A relayed transport address.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Relay {
+    /// Its socket.
+    pub(super) id: RelayId,
+    /// Where the socket is bound.
+    pub(super) local: SocketAddr,
+    /// What the client and its peers are told.
+    pub(super) public: SocketAddr,
+    /// When it ends.
+    pub(super) expires: Time,
+}
+
+/// A channel binding.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Channel {
+    /// The peer.
+    pub(super) peer: SocketAddr,
+    /// When it ends.
+    pub(super) expires: Time,
+    /// A fast path was told of it.
+    pub(super) routed: bool,
+}
+
+impl Allocation {
+    /// The relay of a family that has not ended.
+    #[must_use]
+    pub(super) fn relay(&self, family: Family, now: Time) -> Option<&Relay> {
+        self.relays[index(family)].as_ref().filter(|relay| relay.expires > now)
+    }
+
+    /// The peer address has a permission that has not ended.
+    #[must_use]
+    pub(super) fn permits(&self, peer: IpAddr, now: Time) -> bool {
+        self.permissions.get(&peer).is_some_and(|until| *until > now)
+    }
+
+    /// The peer of a channel that has not ended.
+    #[must_use]
+    pub(super) fn channel(&self, number: u16, now: Time) -> Option<SocketAddr> {
+        self.channels.get(&number).filter(|c| c.expires > now).map(|c| c.peer)
+    }
+
+    /// The channel of a peer that has not ended.
+    #[must_use]
+    pub(super) fn number(&self, peer: &SocketAddr, now: Time) -> Option<u16> {
+        self.numbers.get(peer).copied().filter(|n| self.channel(*n, now).is_some())
+    }
+
+    /// When the last relayed address ends.
+    #[must_use]
+    pub(super) fn expires(&self) -> Time {
+        self.relays.iter().flatten().map(|r| r.expires).max().unwrap_or_default()
+    }
+
+    /// The first moment at which something of it ends.
+    #[must_use]
+    pub(super) fn next_end(&self) -> Time {
+        let relays = self.relays.iter().flatten().map(|r| r.expires);
+        let permissions = self.permissions.iter().map(|(_, until)| *until);
+        let channels = self.channels.iter().map(|(_, c)| c.expires);
+        relays.chain(permissions).chain(channels).min().unwrap_or_default()
+    }
+}
+
+/// A family's place among the relays.
+#[must_use]
+pub(super) fn index(family: Family) -> usize {
+    usize::from(family == Family::V6)
+}
+
+/// Whose a relay socket is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Holder {
+    /// It is being opened.
+    Opening,
+    /// It belongs to an allocation.
+    Allocation(Id),
+}
+
+/// Every allocation, found by 5-tuple and by relay socket.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    allocations: Slab<Allocation>,
+    paths: HashMap<Path, Id, foldhash::quality::RandomState>,
+    relays: Slab<Holder>,
+}
+
+impl Table {
+    /// Gives a relay socket a place before it is opened.
+    pub(super) fn reserve(&mut self) -> RelayId {
+        RelayId(self.relays.insert(Holder::Opening) as u32)
+    }
+
+    /// Frees the place of a relay socket.
+    pub(super) fn free(&mut self, relay: RelayId) {
+        self.relays.try_remove(relay.0 as usize);
+    }
+
+    /// Adds an allocation whose relays have their places.
+    pub(super) fn insert(&mut self, allocation: Allocation) -> Id {
+        let path = allocation.path;
+        let relays: Vec<RelayId> = allocation.relays.iter().flatten().map(|r| r.id).collect();
+        let id = Id(self.allocations.insert(allocation) as u32);
+        for relay in relays {
+            self.relays[relay.0 as usize] = Holder::Allocation(id);
+        }
+        self.paths.insert(path, id);
+        id
+    }
+
+    /// Takes an allocation out of every index. Its relays' places are freed too.
+    pub(super) fn remove(&mut self, id: Id) -> Option<Allocation> {
+        let allocation = self.allocations.try_remove(id.0 as usize)?;
+        self.paths.remove(&allocation.path);
+        for relay in allocation.relays.iter().flatten() {
+            self.free(relay.id);
+        }
+        Some(allocation)
+    }
+
+    /// The allocation of a 5-tuple.
+    #[must_use]
+    pub(super) fn at_path(&self, path: &Path) -> Option<Id> {
+        self.paths.get(path).copied()
+    }
+
+    /// The allocation of a relay socket.
+    #[must_use]
+    pub(super) fn at_relay(&self, relay: RelayId) -> Option<Id> {
+        match self.relays.get(relay.0 as usize)? {
+            Holder::Allocation(id) => Some(*id),
+            Holder::Opening => None,
+        }
+    }
+
+    /// An allocation by its place.
+    #[must_use]
+    pub(super) fn get(&self, id: Id) -> Option<&Allocation> {
+        self.allocations.get(id.0 as usize)
+    }
+
+    /// An allocation by its place, to change what no index is about.
+    pub(super) fn get_mut(&mut self, id: Id) -> Option<&mut Allocation> {
+        self.allocations.get_mut(id.0 as usize)
+    }
+
+    /// How many allocations there are.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.allocations.len()
+    }
+
+    /// Places of relay sockets in use: bound sockets and those being opened.
+    #[must_use]
+    pub(super) fn relays(&self) -> usize {
+        self.relays.len()
+    }
+}

@@ -1,0 +1,120 @@
+//! What a fast path is told: a route stands while both its channel and its permission do.
+
+use crate::acts::*;
+use crate::harness::*;
+use hairpin::turn::Route;
+use hairpin::wire::address::Family;
+use hairpin::wire::attribute;
+use std::time::Duration;
+
+/// Alice with an allocation that lasts an hour, in a world with a fast path.
+fn allocated() -> (World, Client) {
+    let mut world = patient_with(|options| options.routes = true);
+    let alice = world.alice();
+    alice.allocate(&mut world, |w| _ = w.number(attribute::LIFETIME, 3600));
+    (world, alice)
+}
+
+/// TURN-100, TURN-112.
+#[test]
+fn a_route_comes_with_its_channel_and_goes_with_its_permission() {
+    let (mut world, alice) = allocated();
+    alice.assert_granted(&alice.permit(&mut world, &[PEER]));
+    assert!(world.routes.is_empty(), "a permission alone is no route");
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    let relay = *world.sockets.keys().next().unwrap();
+    let route = Route { path: alice.path, channel: 0x4000, relay, peer: addr(PEER) };
+    assert_eq!(world.routes, [route].into());
+    world.pass(Duration::from_millis(299_999));
+    assert_eq!(world.routes.len(), 1);
+    // The wheel turns by seconds: a route ends at most one second after its permission.
+    world.pass(Duration::from_millis(1_001));
+    assert!(world.routes.is_empty());
+    assert_eq!(to_peer(&alice.channel_data(&mut world, 0x4000, b"x")).1, b"x", "the channel is still there");
+}
+
+/// TURN-105, TURN-112.
+#[test]
+fn a_route_comes_back_with_a_new_permission() {
+    let (mut world, alice) = allocated();
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    world.seconds(302);
+    assert!(world.routes.is_empty());
+    alice.assert_granted(&alice.permit(&mut world, &[PEER]));
+    assert_eq!(world.routes.len(), 1);
+    // The channel ends at 600 s, long before the permission that was made for it.
+    world.seconds(297);
+    assert_eq!(world.routes.len(), 1);
+    world.seconds(3);
+    assert!(world.routes.is_empty());
+}
+
+/// TURN-058, TURN-105: refreshed in time, and also in the moment between the end and the sweep.
+#[test]
+fn a_route_stays_while_both_are_refreshed() {
+    let (mut world, alice) = allocated();
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    for _ in 0..8 {
+        world.now.time = world.now.time.after(Duration::from_millis(300_000));
+        alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+        assert_eq!(world.routes.len(), 1);
+        world.seconds(2);
+        assert_eq!(world.routes.len(), 1);
+    }
+}
+
+/// TURN-057: one permission, several channels.
+#[test]
+fn all_channels_to_an_address_come_and_go_with_its_permission() {
+    let (mut world, alice) = allocated();
+    for (number, port) in [(0x4000, 1), (0x4001, 2), (0x4002, 3)] {
+        alice.assert_granted(&alice.bind(&mut world, number, &format!("198.18.5.9:{port}")));
+    }
+    alice.assert_granted(&alice.bind(&mut world, 0x4003, "198.18.5.10:1"));
+    assert_eq!(world.routes.len(), 4);
+    world.seconds(200);
+    alice.assert_granted(&alice.permit(&mut world, &["198.18.5.9:0"]));
+    world.seconds(101);
+    assert_eq!(world.routes.iter().filter(|route| route.peer.ip() == addr(PEER).ip()).count(), 3);
+    assert_eq!(world.routes.len(), 3);
+    world.seconds(200);
+    assert!(world.routes.is_empty());
+}
+
+/// TURN-106: another peer at the same number is another route.
+#[test]
+fn a_reused_number_is_a_new_route() {
+    let (mut world, alice) = allocated();
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    world.now.time = world.now.time.after(Duration::from_secs(600));
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, "198.18.5.10:1"));
+    assert_eq!(world.routes.iter().map(|route| route.peer).collect::<Vec<_>>(), [addr("198.18.5.10:1")]);
+    world.seconds(2);
+    assert_eq!(world.routes.len(), 1);
+}
+
+/// TURN-042, TURN-038, TURN-046, TURN-122.
+#[test]
+fn routes_end_with_what_they_lead_through() {
+    let (mut world, alice) = allocated();
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    alice.refresh(&mut world, Some(0));
+    world.assert_empty();
+    alice.allocate_dual(&mut world);
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    alice.assert_granted(&alice.bind(&mut world, 0x4001, PEER6));
+    alice.assert_granted(&alice.refresh_family(&mut world, Family::V4, 0));
+    assert_eq!(world.routes.iter().map(|route| route.peer).collect::<Vec<_>>(), [addr(PEER6)]);
+    world.close(&alice);
+    world.assert_empty();
+}
+
+/// A server without a fast path tells of no routes.
+#[test]
+fn without_a_fast_path_there_are_no_routes() {
+    let mut world = patient();
+    let alice = world.alice();
+    world.allocate(&alice);
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    assert!(world.routes.is_empty());
+}
