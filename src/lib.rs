@@ -1,5 +1,7 @@
 //! hairpin, a STUN/TURN server.
 
+pub mod admin;
 pub mod auth;
+pub mod io;
 pub mod turn;
 pub mod wire;

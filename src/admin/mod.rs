@@ -1,0 +1,3 @@
+//! OPERATORS: what a person running the server reads. So far the log.
+
+pub mod log;

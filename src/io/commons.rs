@@ -1,0 +1,113 @@
+//! What all workers share: looked at when something begins or ends, never for a packet.
+
+use crate::turn::limits::{Ledger, Quotas, Sources, network};
+use crate::turn::{Owner, Reason, Time, Token};
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Shared by all workers.
+#[derive(Debug)]
+pub struct Commons {
+    ledger: Mutex<Ledger>,
+    deposits: Mutex<HashMap<Token, Deposit>>,
+    connections: Mutex<Connections>,
+    handshakes: Mutex<Sources>,
+}
+
+/// TLS handshakes of one source in a second: each costs a worker about a millisecond of signing.
+const HANDSHAKES: u32 = 50;
+
+/// A bound socket that waits for whoever shows its token.
+#[derive(Debug)]
+pub(crate) struct Deposit {
+    pub(crate) owner: Owner,
+    pub(crate) socket: UdpSocket,
+    pub(crate) addr: SocketAddr,
+}
+
+/// How many connections stream clients have.
+#[derive(Debug)]
+struct Connections {
+    limit: u32,
+    source_limit: u32,
+    total: u32,
+    sources: HashMap<u128, u32>,
+}
+
+impl Commons {
+    /// Nothing is taken yet. A limit of zero means none.
+    #[must_use]
+    pub fn new(quotas: Quotas, connections: u32, source_connections: u32) -> Self {
+        let connections =
+            Connections { limit: connections, source_limit: source_connections, total: 0, sources: HashMap::new() };
+        Self {
+            ledger: Mutex::new(Ledger::new(quotas)),
+            deposits: Mutex::default(),
+            connections: Mutex::new(connections),
+            handshakes: Mutex::new(Sources::new(HANDSHAKES)),
+        }
+    }
+
+    /// Who has how many allocations.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        lock(&self.ledger)
+    }
+
+    /// Keeps a socket for whoever shows the token.
+    pub(crate) fn deposit(&self, token: Token, deposit: Deposit) {
+        lock(&self.deposits).insert(token, deposit);
+    }
+
+    /// Hands out a socket to its owner.
+    pub(crate) fn withdraw(&self, token: &Token, owner: &Owner) -> Option<Deposit> {
+        let mut deposits = lock(&self.deposits);
+        if deposits.get(token)?.owner == *owner { deposits.remove(token) } else { None }
+    }
+
+    /// Closes a socket that nobody took.
+    pub(crate) fn forget(&self, token: &Token) {
+        lock(&self.deposits).remove(token);
+    }
+
+    /// Counts one more connection from this address, if it may have one.
+    pub(crate) fn connect(&self, source: IpAddr) -> Result<(), Reason> {
+        let source = network(source);
+        let mut all = lock(&self.connections);
+        let (limit, source_limit, total) = (all.limit, all.source_limit, all.total);
+        let from = all.sources.entry(source).or_default();
+        let full = (limit != 0 && total >= limit) || (source_limit != 0 && *from >= source_limit);
+        if full {
+            if *from == 0 {
+                all.sources.remove(&source);
+            }
+            return Err(Reason::SourceRate);
+        }
+        *from += 1;
+        all.total += 1;
+        Ok(())
+    }
+
+    /// Counts one TLS handshake of this address; false if it has had enough.
+    pub(crate) fn admit_handshake(&self, source: IpAddr, now: Time) -> bool {
+        lock(&self.handshakes).admit(source, now)
+    }
+
+    /// Counts one connection less.
+    pub(crate) fn disconnect(&self, source: IpAddr) {
+        let source = network(source);
+        let mut all = lock(&self.connections);
+        all.total = all.total.saturating_sub(1);
+        if let Some(count) = all.sources.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                all.sources.remove(&source);
+            }
+        }
+    }
+}
+
+/// Locks; what a panicking thread left behind is counts, which are as good as any.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

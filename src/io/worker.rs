@@ -1,0 +1,480 @@
+//! One worker: wait, read a batch, ask, act, send a batch.
+//!
+//! A worker is one thread. It owns a pair of UDP sockets for each listener, the connections that it
+//! accepted, one [`Server`] and the relay sockets of its allocations. Both directions of a flow meet here,
+//! so nothing is locked or queued for a packet.
+
+use super::clock;
+use super::commons::{Commons, Deposit};
+use super::outbox::{Address, Outbox};
+use super::outgoing::Outgoing;
+use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
+use super::udp::{self, ListenerPair, SocketOptions};
+use crate::turn::{Action, Event, Head, Notice, Now, OpenError, Path, Reason, RelayId, Server, Transport, Verdict};
+use slab::Slab;
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Datagrams that are held before they must be sent.
+const SLOTS: usize = 128;
+/// Datagrams read from a listener's socket at a time.
+const LISTENER_BATCH: usize = 64;
+/// Datagrams read from a relay socket at a time.
+const RELAY_BATCH: usize = 32;
+/// Batches read from one socket before the others have their turn.
+const LISTENER_TURNS: usize = 2;
+/// Errors read from one relay socket before the others have their turn.
+const ERRORS: usize = 16;
+/// Sockets that are told ready at once.
+const EVENTS: usize = 256;
+
+/// A UDP listener as one worker has it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    addr: SocketAddr,
+    sockets: ListenerPair,
+}
+
+/// Which socket a datagram came from. Kept in an event's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Control(u32),
+    Media(u32),
+    Relay(u32),
+}
+
+impl Source {
+    fn token(self) -> u64 {
+        match self {
+            Self::Control(index) => u64::from(index),
+            Self::Media(index) => 1 << 32 | u64::from(index),
+            Self::Relay(index) => 2 << 32 | u64::from(index),
+        }
+    }
+
+    fn of(token: u64) -> Self {
+        let index = token as u32;
+        match token >> 32 {
+            0 => Self::Control(index),
+            1 => Self::Media(index),
+            _ => Self::Relay(index),
+        }
+    }
+}
+
+/// Everything that one thread owns.
+pub(crate) struct Worker {
+    server: Server,
+    commons: Arc<Commons>,
+    options: SocketOptions,
+    epoll: Rc<Epoll>,
+    events: Events,
+    listeners: Vec<Listener>,
+    relays: Vec<Option<UdpSocket>>,
+    streams: Slab<Rc<Outgoing>>,
+    inbox: Inbox,
+    used: usize,
+    outbox: Outbox,
+    reply: Vec<u8>,
+    now: Now,
+}
+
+impl Worker {
+    /// A worker with these listeners.
+    pub(crate) fn new(
+        server: Server,
+        commons: Arc<Commons>,
+        options: SocketOptions,
+        listeners: Vec<(SocketAddr, ListenerPair)>,
+    ) -> io::Result<Self> {
+        let epoll = Rc::new(Epoll::new()?);
+        let listeners: Vec<_> = listeners.into_iter().map(|(addr, sockets)| Listener { addr, sockets }).collect();
+        for (listener, index) in listeners.iter().zip(0..) {
+            epoll.add(&listener.sockets.control, Source::Control(index).token())?;
+            epoll.add(&listener.sockets.media, Source::Media(index).token())?;
+        }
+        Ok(Self {
+            server,
+            commons,
+            options,
+            epoll,
+            events: Events::new(EVENTS),
+            listeners,
+            relays: Vec::new(),
+            streams: Slab::new(),
+            inbox: Inbox::new(SLOTS),
+            used: 0,
+            outbox: Outbox::new(),
+            reply: Vec::new(),
+            now: clock::now(),
+        })
+    }
+
+    /// The set of all UDP sockets; readable when one of them is.
+    pub(crate) fn epoll(&self) -> Rc<Epoll> {
+        Rc::clone(&self.epoll)
+    }
+
+    /// The core, to look at.
+    pub(crate) fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Reads what the sockets have, decides and sends. False if they had nothing.
+    pub(crate) fn pump(&mut self) -> bool {
+        let ready = self.epoll.ready(&mut self.events).unwrap_or(0);
+        if ready == 0 {
+            return false;
+        }
+        self.now = clock::now();
+        // STUN first: what keeps a call alive must not wait for what a call carries.
+        for control in [true, false] {
+            for index in 0..ready {
+                let event = self.events.at(index);
+                let source = Source::of(event.token);
+                if matches!(source, Source::Control(_)) == control {
+                    self.serve(source, event);
+                }
+            }
+        }
+        self.flush();
+        true
+    }
+
+    /// Ends what has ended.
+    pub(crate) fn tick(&mut self) {
+        self.now = clock::now();
+        if self.server.poll_timeout().is_some_and(|due| due <= self.now.time) {
+            self.server.handle_timeout(self.now);
+            self.drain();
+            self.flush();
+        }
+    }
+
+    /// Gives a stream client a place; its path needs the number.
+    pub(crate) fn open_stream(&mut self, outgoing: Rc<Outgoing>) -> u32 {
+        self.streams.insert(outgoing) as u32
+    }
+
+    /// Takes a whole message of a stream client.
+    pub(crate) fn frame(&mut self, path: Path, frame: &[u8]) {
+        let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
+        match verdict {
+            Verdict::ToPeer { relay, peer, body, dont_fragment } => {
+                self.copy_to_peer(relay, peer, body, (dont_fragment, 0))
+            }
+            Verdict::Reply => self.answer(path),
+            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
+            Verdict::Done | Verdict::ToClient { .. } => {}
+        }
+        self.drain();
+    }
+
+    /// Begins to take messages of a stream.
+    pub(crate) fn begin_frames(&mut self) {
+        self.now = clock::now();
+    }
+
+    /// A stream client has gone.
+    pub(crate) fn close_stream(&mut self, path: Path) {
+        self.now = clock::now();
+        self.server.handle_event(self.now, Event::Closed { path });
+        self.drain();
+        self.flush();
+        self.streams.try_remove(path.link as usize);
+    }
+
+    /// Sends what waits, and frees the buffers.
+    pub(crate) fn flush(&mut self) {
+        if self.outbox.len() > 0 {
+            for _ in 0..self.outbox.flush(&self.inbox) {
+                self.server.count_drop(Reason::SendFailed);
+            }
+        }
+        self.used = 0;
+    }
+
+    /// Reads one ready socket.
+    fn serve(&mut self, source: Source, event: Ready) {
+        let Some((socket, batch, turns)) = self.socket(source) else { return };
+        if let (Source::Relay(index), true) = (source, event.failed) {
+            self.read_errors(socket, RelayId(index));
+        }
+        for _ in 0..turns {
+            if !event.readable || !self.read(source, socket, batch) {
+                return;
+            }
+        }
+    }
+
+    /// A source's descriptor, and how much may be read from it at a time.
+    fn socket(&self, source: Source) -> Option<(RawFd, usize, usize)> {
+        let listener = |index: u32| self.listeners.get(index as usize);
+        match source {
+            Source::Control(at) => Some((listener(at)?.sockets.control.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
+            Source::Media(at) => Some((listener(at)?.sockets.media.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
+            Source::Relay(at) => Some((self.relays.get(at as usize)?.as_ref()?.as_raw_fd(), RELAY_BATCH, 1)),
+        }
+    }
+
+    /// Reads a batch; true if there may be more.
+    fn read(&mut self, source: Source, socket: RawFd, batch: usize) -> bool {
+        if self.inbox.slots() - self.used < batch {
+            self.flush();
+        }
+        // An error here is that of an earlier datagram's ICMP, or that there is nothing: both mean later.
+        let Ok(count) = self.inbox.receive(socket, self.used, batch) else { return false };
+        for slot in self.used..self.used + count {
+            if let Some(datagram) = self.inbox.datagram(slot) {
+                self.take(source, &datagram);
+            }
+        }
+        self.used += count;
+        count == batch
+    }
+
+    /// Decides about a datagram, or each of those that came joined.
+    fn take(&mut self, source: Source, datagram: &Datagram) {
+        match source {
+            Source::Relay(index) => {
+                for part in datagram.segments() {
+                    self.take_from_peer(RelayId(index), datagram, part);
+                    self.drain();
+                }
+            }
+            Source::Control(index) | Source::Media(index) => {
+                let Some(path) = client_path(&self.listeners[index as usize], index, datagram) else { return };
+                for part in datagram.segments() {
+                    self.take_from_client(path, datagram, part);
+                    self.drain();
+                }
+            }
+        }
+    }
+
+    /// Decides about a client's datagram.
+    fn take_from_client(&mut self, path: Path, datagram: &Datagram, (start, len): (usize, usize)) {
+        let packet = self.inbox.part(start, len);
+        match self.server.handle_client(self.now, path, packet, &mut self.reply) {
+            Verdict::ToPeer { relay, peer, body, dont_fragment: false } => {
+                let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
+                let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos: datagram.tos };
+                self.outbox.push_received(address, Head::EMPTY, &self.inbox, body);
+            }
+            Verdict::ToPeer { relay, peer, body, dont_fragment: true } => {
+                let body = body.to_vec();
+                self.copy_to_peer(relay, peer, &body, (true, datagram.tos));
+            }
+            Verdict::Reply => self.answer(path),
+            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
+            Verdict::ToClient { .. } | Verdict::Done => {}
+        }
+    }
+
+    /// Decides about a peer's datagram.
+    fn take_from_peer(&mut self, relay: RelayId, datagram: &Datagram, (start, len): (usize, usize)) {
+        let packet = self.inbox.part(start, len);
+        match self.server.handle_peer(self.now, relay, datagram.from, packet) {
+            Verdict::ToClient { path, head, body } if path.transport == Transport::Udp => {
+                let address = client_address(&self.listeners, &path, datagram.tos);
+                self.outbox.push_received(address, head, &self.inbox, body);
+            }
+            Verdict::ToClient { path, head, body } => {
+                let taken = self.streams.get(path.link as usize).is_some_and(|s| s.push_data(&head, body));
+                if !taken {
+                    self.server.count_drop(Reason::SlowClient);
+                }
+            }
+            Verdict::Drop(reason) => tracing::trace!(from = %datagram.from, reason = reason.label(), "dropped"),
+            Verdict::ToPeer { .. } | Verdict::Reply | Verdict::Done => {}
+        }
+    }
+
+    /// Sends a payload that does not stand in the inbox to a peer.
+    fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], (dont_fragment, tos): (bool, u8)) {
+        let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
+        let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos };
+        if dont_fragment {
+            return self.send_whole(relay, address, body);
+        }
+        self.outbox.push_copy(address, Head::EMPTY, body);
+    }
+
+    /// Sends one datagram with DF: a property of the socket, so what waits goes first and it goes alone.
+    fn send_whole(&mut self, relay: RelayId, address: Address, body: &[u8]) {
+        let keep = self.used;
+        self.flush();
+        self.used = keep;
+        self.set_dont_fragment(relay, address, true);
+        self.outbox.push_copy(address, Head::EMPTY, body);
+        self.flush();
+        self.used = keep;
+        self.set_dont_fragment(relay, address, false);
+    }
+
+    fn set_dont_fragment(&mut self, relay: RelayId, address: Address, on: bool) {
+        let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
+        if udp::set_dont_fragment(socket, address.to.ip(), on).is_err() {
+            self.server.count_drop(Reason::SendFailed);
+        }
+    }
+
+    /// Sends the reply buffer to a client.
+    fn answer(&mut self, path: Path) {
+        let reply = std::mem::take(&mut self.reply);
+        self.send(path, &reply);
+        self.reply = reply;
+        self.reply.clear();
+    }
+
+    /// Sends a message to a client.
+    fn send(&mut self, path: Path, message: &[u8]) {
+        if path.transport == Transport::Udp {
+            let address = client_address(&self.listeners, &path, 0);
+            self.outbox.push_copy(address, Head::EMPTY, message);
+        } else if let Some(stream) = self.streams.get(path.link as usize) {
+            stream.push_message(message);
+        }
+    }
+
+    /// Tells the core of the ICMP errors that a relay socket met.
+    fn read_errors(&mut self, socket: RawFd, relay: RelayId) {
+        for _ in 0..ERRORS {
+            match sys::take_error(socket) {
+                None => return self.clear_error(relay),
+                Some(None) => {}
+                Some(Some((peer, icmp))) => {
+                    self.server.handle_event(self.now, Event::Icmp { relay, peer, icmp });
+                    self.drain();
+                }
+            }
+        }
+    }
+
+    /// Clears the error that a socket would report for ever if its entry in the queue was lost for want of room.
+    fn clear_error(&self, relay: RelayId) {
+        if let Some(Some(socket)) = self.relays.get(relay.0 as usize) {
+            // Whatever it was, the queue has told all that there is to tell.
+            _ = socket.take_error();
+        }
+    }
+
+    /// Carries out what the core asks for.
+    fn drain(&mut self) {
+        while let Some(action) = self.server.poll() {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Charge { ticket, owner, source } => {
+                let granted = self.commons.ledger().charge(&owner, source);
+                self.server.handle_event(self.now, Event::Charged { ticket, granted });
+            }
+            Action::Release { owner, source } => self.commons.ledger().release(&owner, source),
+            Action::OpenRelay { ticket, relay, addr } => {
+                let result = self.open_relay(relay, addr);
+                self.server.handle_event(self.now, Event::RelayOpened { ticket, result });
+            }
+            Action::CloseRelay { relay } => drop(self.close_relay(relay)),
+            Action::Deposit { relay, token, owner } => {
+                if let Some(socket) = self.close_relay(relay) {
+                    self.deposit(token, owner, socket);
+                }
+            }
+            Action::Withdraw { ticket, relay, token, owner } => {
+                let addr = self.commons.withdraw(&token, &owner).and_then(|d| self.adopt(relay, d.socket, d.addr));
+                self.server.handle_event(self.now, Event::Withdrawn { ticket, addr });
+            }
+            Action::Forget { token } => self.commons.forget(&token),
+            Action::Send { path, message } => self.send(path, &message),
+            Action::Tell(notice) => tell(&notice),
+            // There is no fast path below this one yet, and `Options::routes` is off.
+            Action::AddRoute(_) | Action::RemoveRoute(_) => {}
+        }
+    }
+
+    fn open_relay(&mut self, relay: RelayId, addr: SocketAddr) -> Result<(), OpenError> {
+        let socket = udp::relay(addr, &self.options).map_err(|error| open_error(addr, &error))?;
+        self.adopt(relay, socket, addr).map(drop).ok_or(OpenError::Exhausted)
+    }
+
+    /// Puts a bound socket into its place.
+    fn adopt(&mut self, relay: RelayId, socket: UdpSocket, addr: SocketAddr) -> Option<SocketAddr> {
+        let index = relay.0 as usize;
+        self.epoll.add(&socket, Source::Relay(relay.0).token()).ok()?;
+        if self.relays.len() <= index {
+            self.relays.resize_with(index + 1, || None);
+        }
+        self.relays[index] = Some(socket);
+        Some(addr)
+    }
+
+    /// Takes a socket out of its place. What waits to leave by it goes first, for its number may soon be
+    /// another socket's.
+    fn close_relay(&mut self, relay: RelayId) -> Option<UdpSocket> {
+        let keep = self.used;
+        self.flush();
+        self.used = keep;
+        let socket = self.relays.get_mut(relay.0 as usize)?.take()?;
+        // A socket that waits in a deposit lives on, so closing alone would not take it out of the set.
+        _ = self.epoll.remove(&socket);
+        Some(socket)
+    }
+
+    fn deposit(&self, token: crate::turn::Token, owner: crate::turn::Owner, socket: UdpSocket) {
+        if let Ok(addr) = socket.local_addr() {
+            self.commons.deposit(token, Deposit { owner, socket, addr });
+        }
+    }
+}
+
+/// The path of a client's datagram; none if a wildcard socket was not told where it came to.
+fn client_path(listener: &Listener, index: u32, datagram: &Datagram) -> Option<Path> {
+    let server = if listener.addr.ip().is_unspecified() {
+        SocketAddr::new(datagram.to?, listener.addr.port())
+    } else {
+        listener.addr
+    };
+    Some(Path { client: datagram.from, server, transport: Transport::Udp, link: index })
+}
+
+/// How to send to a client: from the address that it used (RFC 8489 §6.3.1.2).
+fn client_address(listeners: &[Listener], path: &Path, tos: u8) -> Address {
+    let listener = &listeners[path.link as usize];
+    let source = listener.addr.ip().is_unspecified().then_some(path.server.ip());
+    Address { socket: listener.sockets.media.as_raw_fd(), to: path.client, source, tos }
+}
+
+/// Logs what has become of an allocation. Addresses and names stand at debug and below.
+fn tell(notice: &Notice) {
+    match notice {
+        Notice::Made { path, owner, relayed: [v4, v6] } => {
+            let (v4, v6) = (v4.map(tracing::field::display), v6.map(tracing::field::display));
+            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, v4, v6, "allocation made");
+        }
+        Notice::Ended { path, owner } => {
+            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, "allocation ended");
+        }
+    }
+}
+
+/// What a failed bind means for the core.
+fn open_error(addr: SocketAddr, error: &io::Error) -> OpenError {
+    match error.raw_os_error() {
+        Some(libc::EADDRINUSE | libc::EACCES) => OpenError::InUse,
+        Some(libc::EADDRNOTAVAIL) => {
+            tracing::warn!(%error, "relay: the relay address is not this host's; see relay.addresses");
+            tracing::debug!(%addr, "relay: could not bind");
+            OpenError::Unavailable
+        }
+        _ => {
+            tracing::warn!(%error, "relay: no socket to be had");
+            OpenError::Exhausted
+        }
+    }
+}
