@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod config;
 pub mod io;
 pub mod turn;
 pub mod wire;

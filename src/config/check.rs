@@ -1,0 +1,279 @@
+//! What is wrong or risky with a configuration as a whole.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use crate::auth::key::{NotAllowed, Part, opaque_string};
+
+use super::setting::{Remark, Setting};
+use super::{Auth, Config, External, Limits, Listener, Relay, UserSecret, reach};
+
+/// What [`Config::validate`] found.
+#[derive(Clone, Debug, Default)]
+pub struct Review {
+    /// What must be put right before anything starts.
+    pub errors: Vec<Remark>,
+    /// What may run but should be known.
+    pub risks: Vec<Remark>,
+}
+
+impl Review {
+    /// Adds what another review found.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.errors.extend(other.errors);
+        self.risks.extend(other.risks);
+    }
+
+    /// Gives every remark the place where its key was set.
+    pub(crate) fn placed(self, settings: &[Setting]) -> Self {
+        let place = |remarks: Vec<Remark>| remarks.into_iter().map(|r| r.placed(settings)).collect();
+        Self { errors: place(self.errors), risks: place(self.risks) }
+    }
+
+    /// Notes an error if something is so.
+    pub(crate) fn error(&mut self, is_so: bool, key: &'static str, text: &str) {
+        if is_so {
+            self.errors.push(Remark::about(key, text));
+        }
+    }
+
+    /// Notes a risk if something is so.
+    pub(crate) fn risk(&mut self, is_so: bool, key: &'static str, text: &str) {
+        if is_so {
+            self.risks.push(Remark::about(key, text));
+        }
+    }
+}
+
+impl Config {
+    /// Looks for what is wrong or risky across keys. Nothing is looked up outside the configuration.
+    #[must_use]
+    pub fn validate(&self) -> Review {
+        let mut review = Review::default();
+        self.listeners(&mut review);
+        self.certificates(&mut review);
+        relay(&self.relay, &mut review);
+        externals(&self.relay, &mut review);
+        auth(&self.auth, &mut review);
+        passwords(&self.auth, &mut review);
+        self.peers(&mut review);
+        limits(&self.limits, &mut review);
+        review.error(
+            !is_level(&self.log.level),
+            "log.level",
+            "not a level; write error, warn, info, debug, trace, or target=level",
+        );
+        review.error(
+            !self.protocol.stun && !self.protocol.turn,
+            "protocol.turn",
+            "neither STUN nor TURN is served; leave protocol.stun or protocol.turn on",
+        );
+        review
+    }
+
+    /// Checks that something is listened to, once.
+    fn listeners(&self, review: &mut Review) {
+        review.error(
+            self.listen.is_empty(),
+            "listen.addresses",
+            "nothing is listened to; give an address, and leave udp, tcp or tls (with a certificate) on",
+        );
+        for (at, one) in self.listen.iter().enumerate() {
+            if self.listen[..at].iter().any(|other| collide(one, other)) {
+                let text = format!("{} is given twice; remove one", one.addr);
+                review.errors.push(Remark::about(if at == 0 { "listen.addresses" } else { "listen.extra" }, text));
+            }
+        }
+    }
+
+    /// Checks that TLS has certificates and certificates have TLS.
+    fn certificates(&self, review: &mut Review) {
+        let tls = self.listen.iter().any(|l| l.tls);
+        let none = self.tls.certificates.is_empty();
+        review.error(tls && none, "listen.extra", "TLS needs a certificate; give tls.certificate and tls.key");
+        review.risk(
+            !tls && !none,
+            "tls.certificate",
+            "not used: TLS is off; set listen.tls = true or remove the certificate",
+        );
+    }
+
+    /// Tells of peers that are usually out of reach.
+    fn peers(&self, review: &mut Review) {
+        let peers = &self.peers;
+        review.risk(
+            peers.allow_loopback,
+            "peers.allow-loopback",
+            "clients may reach every service of this host; for tests alone",
+        );
+        review.risk(
+            peers.allow_private,
+            "peers.allow-private",
+            "clients may reach private networks; prefer single ranges in peers.allow",
+        );
+        review.risk(
+            peers.allow_multicast,
+            "peers.allow-multicast",
+            "clients may send to groups; one packet becomes many",
+        );
+        for (nth, range) in peers.allow.iter().enumerate() {
+            let dangers = reach::dangers(range);
+            if !dangers.is_empty() {
+                let text = format!(
+                    "{range} opens {} addresses: clients may reach services of this host or keys of its cloud; \
+                     allow narrower ranges",
+                    dangers.join(", ")
+                );
+                review.risks.push(Remark::about("peers.allow", text).item(nth));
+            }
+        }
+    }
+}
+
+/// Returns whether two listeners want the same socket.
+fn collide(a: &Listener, b: &Listener) -> bool {
+    let streams = (a.tcp || a.tls) && (b.tcp || b.tls);
+    a.addr == b.addr && (streams || (a.udp && b.udp))
+}
+
+/// Checks relay addresses and ports.
+fn relay(relay: &Relay, review: &mut Review) {
+    let (low, high) = (relay.ports.start(), relay.ports.end());
+    if low > high {
+        let text = format!("{low} is above relay.max-port, which is {high}; exchange them");
+        review.errors.push(Remark::about("relay.min-port", text));
+    } else if high - low < 100 {
+        let text = format!("there are {} relay ports only; each allocation takes one", high - low + 1);
+        review.risks.push(Remark::about("relay.max-port", text));
+    }
+    review.risk(*low < 1024, "relay.min-port", "the range holds ports of system services; begin at 1024 or above");
+    review.error(
+        relay.addresses.iter().any(IpAddr::is_unspecified),
+        "relay.addresses",
+        "0.0.0.0 and :: cannot be told to peers; name addresses of this host, or none",
+    );
+    review.risk(
+        !relay.addresses.is_empty() && relay.addresses.iter().all(IpAddr::is_loopback),
+        "relay.addresses",
+        "only this host can reach a loopback address; for tests alone",
+    );
+}
+
+/// Checks that each public address stands for a local one.
+fn externals(relay: &Relay, review: &mut Review) {
+    for (at, external) in relay.external.iter().enumerate() {
+        let fault = if relay.external[..at].iter().any(|other| same_local(external, other)) {
+            "stands for a local address that has one; give each local address one public address, as PUBLIC/LOCAL"
+        } else if !has_local(relay, external) {
+            "stands for no relay address; add the local one to relay.addresses or remove this entry"
+        } else {
+            continue;
+        };
+        review.errors.push(Remark::about("relay.external", format!("{} {fault}", external.public)));
+    }
+}
+
+/// Returns whether two entries stand for the same local address.
+fn same_local(a: &External, b: &External) -> bool {
+    a.public.is_ipv4() == b.public.is_ipv4() && a.local == b.local
+}
+
+/// Returns whether an entry stands for a relay address; without any every local address may be one.
+fn has_local(relay: &Relay, external: &External) -> bool {
+    let fits =
+        |addr: &IpAddr| external.local.map_or(addr.is_ipv4() == external.public.is_ipv4(), |local| local == *addr);
+    relay.addresses.is_empty() || relay.addresses.iter().any(fits)
+}
+
+/// Checks who may use the server.
+fn auth(auth: &Auth, review: &mut Review) {
+    let known = !auth.users.is_empty() || !auth.secrets.is_empty();
+    review.error(
+        auth.anonymous && known,
+        "auth.anonymous",
+        "anybody may allocate, so users and secrets mean nothing; remove it or them",
+    );
+    review.risk(
+        auth.anonymous && !known,
+        "auth.anonymous",
+        "an open relay: anybody may allocate; for closed networks alone",
+    );
+    review.error(
+        auth.realm.is_empty() || auth.realm.chars().count() > 127 || auth.realm.contains(['"', '\0']),
+        "auth.realm",
+        "not a realm; write up to 127 characters without quotes (RFC 8489 §14.9)",
+    );
+    if let (false, Err(refused)) = (auth.realm.is_empty(), opaque_string(&auth.realm)) {
+        let refused = NotAllowed { part: Part::Realm, ..refused };
+        review.errors.push(Remark::about("auth.realm", format!("{refused}; use letters, digits and signs")));
+    }
+    review.error(
+        auth.rest_separator.is_ascii_digit(),
+        "auth.rest-separator",
+        "a digit cannot be told from the expiry; use another character",
+    );
+    review.risk(
+        auth.nonce_lifetime.is_zero(),
+        "auth.nonce-lifetime",
+        "nonces are good for ever; RFC 8656 asks for an hour at most",
+    );
+    review.risk(auth.nonce_lifetime > HOUR, "auth.nonce-lifetime", "RFC 8656 asks for an hour at most");
+}
+
+/// An hour.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Checks users and secrets; names are told, secrets are not.
+fn passwords(auth: &Auth, review: &mut Review) {
+    for user in &auth.users {
+        let fault = match &user.secret {
+            UserSecret::Password(password) if password.chars().count() < 8 => {
+                review
+                    .risks
+                    .push(Remark::about("auth.users", "a password is short; use 8 characters or more".to_owned()));
+                continue;
+            }
+            UserSecret::Md5(_) if auth.sha256_only => {
+                "has an MD5 key, which auth.sha256-only refuses; make one with `hairpin key --sha256`"
+            }
+            _ if user.name.len() > 508 => "is longer than a user name may be (508 bytes); shorten it",
+            _ => continue,
+        };
+        review.errors.push(Remark::about("auth.users", format!("{:?} {fault}", user.name)));
+    }
+    review.risk(
+        auth.secrets.iter().any(|s| s.len() < 16),
+        "auth.secrets",
+        "a secret is short; use 16 characters or more, for example from `openssl rand -hex 32`",
+    );
+}
+
+/// Checks limits against each other.
+fn limits(limits: &Limits, review: &mut Review) {
+    let total = limits.total_bandwidth;
+    review.error(
+        total > 0 && limits.bandwidth == 0,
+        "limits.total-bandwidth",
+        "it sums limits.bandwidth (coturn: max-bps), which is not set; set it",
+    );
+    review.error(
+        total > 0 && total < limits.bandwidth,
+        "limits.total-bandwidth",
+        "no allocation fits; make it limits.bandwidth (coturn: max-bps) or more",
+    );
+    review.risk(
+        limits.lifetime < Duration::from_secs(600),
+        "limits.lifetime",
+        "clients ask for 10 minutes and refresh late; use 10m or more",
+    );
+    let permission = limits.permission_lifetime != Duration::from_secs(300);
+    review.risk(permission, "limits.permission-lifetime", "clients count on 5 minutes (RFC 8656 §9); for tests alone");
+    let channel = limits.channel_lifetime != Duration::from_secs(600);
+    review.risk(channel, "limits.channel-lifetime", "clients count on 10 minutes (RFC 8656 §12); for tests alone");
+}
+
+/// Returns whether a text is a level, or a filter of targets with levels.
+fn is_level(text: &str) -> bool {
+    let level = |word: &str| ["off", "error", "warn", "info", "debug", "trace"].contains(&word);
+    text.split(',').all(|part| level(part.rsplit('=').next().unwrap_or(part).trim()))
+}
