@@ -1,7 +1,48 @@
 //! hairpin, a STUN/TURN server.
+//!
+//! The library exists so that tests, benches and fuzzers can use the parts; its interface is not stable.
+//!
+//! # The map
+//!
+//! ```text
+//!   cli ─▶ config ─▶ app                assembly: app sees all below, nothing sees app
+//!   ───────────────────────────────────────────────────────────────────────────────
+//!   admin ─────▶ turn                   operators ─▶ decisions
+//!   io ────────▶ turn ─▶ auth ─▶ wire   sockets ─▶ decisions ─▶ who ─▶ bytes
+//! ```
+//!
+//! Arrows may be skipped, never turned round; `tests/architecture.rs` holds the reason beside each.
+//! [`wire`], [`auth`] and [`turn`] are *pure*: time, randomness and keys come in as values, packets and
+//! actions go out. That is what lets a test turn ten minutes by hand and a fuzzer drive the whole server.
+//!
+//! # The path of a datagram
+//!
+//! A client's ChannelData: the kernel chooses the socket by the client's address and the first bytes
+//! (`io::udp`), `recvmmsg` brings a batch (`io::worker`), [`turn::Server::handle_client`] finds allocation,
+//! channel and relay and returns a slice of what came, the outbox gathers by socket, `sendmmsg` sends. A peer's
+//! datagram takes the same way back through [`turn::Server::handle_peer`], with a head of 4 bytes (ChannelData)
+//! or 36 to 48 (a Data indication) before the untouched payload. Nothing on that way allocates, locks or asks a
+//! clock, and nothing grows with the number of allocations.
+//!
+//! A request takes the same way in; what it needs of the world comes out of [`turn::Server::poll`] as actions
+//! and comes back as events.
+//!
+//! # Where a line belongs
+//!
+//! | the line… | goes to |
+//! |---|---|
+//! | knows an offset, a code point, a padding rule | [`wire`] |
+//! | compares two things the client said, or remembers one | [`turn`], the file of that RFC section |
+//! | needs a secret | [`auth`] |
+//! | names a system call | [`io`], the file of that socket |
+//! | is read by a person running the server | [`admin`] or [`cli`] |
+//! | is a default | [`config`], in the table |
+//! | connects two of the above | [`app`] |
 
 pub mod admin;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod io;
 pub mod turn;

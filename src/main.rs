@@ -1,2 +1,45 @@
-//! The hairpin binary.
-fn main() {}
+//! The hairpin binary: reads the command line, runs, turns the result into an exit code.
+
+use hairpin::app;
+use hairpin::auth::key::{Algorithm, Key};
+use hairpin::auth::rest;
+use hairpin::cli::{self, Crypto, Outcome};
+use std::process::ExitCode;
+
+/// The server could not start, or had to stop.
+const CANNOT_RUN: u8 = 2;
+
+fn main() -> ExitCode {
+    let crypto = Crypto {
+        long_term,
+        time_limited: |secret, user| rest::password(secret, user, rest::Hash::Sha1),
+        certificates: app::certificates,
+    };
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    match cli::interpret(std::env::args_os(), cli::environment(), crypto, &mut out, &mut err) {
+        Outcome::Done(code) => ExitCode::from(code),
+        Outcome::Run(loaded, _) => {
+            let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+            run(loaded.config, &warnings)
+        }
+    }
+}
+
+/// Runs the server; what stopped it is the last thing that is said.
+fn run(config: hairpin::config::Config, warnings: &[String]) -> ExitCode {
+    match app::run(config, warnings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(CANNOT_RUN)
+        }
+    }
+}
+
+/// Makes a stored key.
+fn long_term(sha256: bool, user: &str, realm: &str, password: &str) -> Result<Vec<u8>, String> {
+    let algorithm = if sha256 { Algorithm::Sha256 } else { Algorithm::Md5 };
+    Key::long_term(algorithm, user, realm, password)
+        .map(|key| key.as_bytes().to_vec())
+        .map_err(|error| error.to_string())
+}

@@ -1,0 +1,22 @@
+//! The real binary on real sockets: what a client, a peer and an operator see of it.
+//!
+//! Each test starts a server of its own on an address and ports that nobody else has. What needs a network of
+//! its own makes it in a namespace that ends with the test. Read [`harness`] (the process), [`client`] (a
+//! TURN client on any transport), [`space`] (networks), then the file of the subject.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod certificates;
+mod client;
+mod families;
+mod flood;
+mod harness;
+mod headers;
+mod icmp;
+mod memory;
+mod process;
+mod space;
+mod streams;
+mod tls;
+mod udp;
+mod unfinished;
+mod workers;

@@ -1,0 +1,84 @@
+//! What begins and does not go on: all of it waits the same ten seconds, so all of it is here.
+
+use crate::certificates::Authority;
+use crate::client::{Client, Heard};
+use crate::harness::*;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+/// FRAME-011, TLS-009, SEC-40: an unfinished frame, a connection without a byte, a handshake that stalls; and
+/// bytes that trickle buy no time.
+#[test]
+fn what_is_begun_must_be_finished_within_ten_seconds() {
+    let authority = Authority::new();
+    let folder = Folder::new();
+    let server = Setup::new().certificates(&[authority.issue(&folder, "one", "one.example")]).start();
+    let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03";
+    let cases: [(&str, std::net::SocketAddr, &[u8]); 6] = [
+        ("part of a header", server.addr, b"\x00\x01\x00"),
+        ("part of a body", server.addr, b"\x00\x01\x00\x08\x21\x12\xA4\x42abcdefghijkl\x00"),
+        ("part of ChannelData", server.addr, b"\x40\x00\x00\x08abc"),
+        ("part of a TLS handshake", server.tls, hello),
+        ("part of a TLS handshake on the shared port", server.addr, hello),
+        ("not a byte where the first one decides", server.tls, b""),
+    ];
+    let begun = Instant::now();
+    let mut waiting: Vec<(&str, Client)> = Vec::new();
+    for (what, addr, bytes) in cases {
+        let mut client = Client::tcp(addr);
+        client.send_raw(bytes);
+        waiting.push((what, client));
+    }
+    let mut idle = Client::tcp(server.addr);
+    idle.binding();
+
+    // One byte every half second: a message of 2000 bytes would take a quarter of an hour.
+    let mut slow = Client::tcp(server.addr);
+    slow.send_raw(b"\x00\x01\x07\xD0\x21\x12\xA4\x42");
+    slow.stream().socket().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let ended = loop {
+        let mut byte = [0];
+        match slow.stream().read(&mut byte) {
+            Ok(0) => break true,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {}
+            _ => break true,
+        }
+        if slow.stream().write_all(b"x").is_err() {
+            break true;
+        }
+        if begun.elapsed() > PATIENCE {
+            break false;
+        }
+    };
+    assert!(ended, "a slow sender lives for ever");
+    for (what, client) in &mut waiting {
+        assert_eq!(client.hear(), Heard::End, "{what}");
+    }
+    assert!(begun.elapsed() > Duration::from_secs(8), "a slow network is not cut off");
+    assert_eq!(idle.binding(), idle.local(), "between two messages there is more time");
+}
+
+/// FRAME-011: a client that has said something and then nothing is given a minute, one with an allocation as long as
+/// the allocation lasts.
+#[test]
+fn a_silent_connection_without_an_allocation_is_closed_after_a_minute() {
+    if std::env::var("HAIRPIN_REQUIRE").as_deref() != Ok("all") {
+        // Past the capture of the test runner: what was not tested should be seen.
+        _ = writeln!(std::io::stderr(), "skipped: {}: needs a minute (HAIRPIN_REQUIRE=all gives it)", name());
+        return;
+    }
+    let server = Setup::new().start();
+    let mut holder = server.alice_by_tcp();
+    holder.allocate();
+    let mut idle = Client::tcp(server.addr);
+    idle.binding();
+    let end = Instant::now() + Duration::from_secs(75);
+    let heard = loop {
+        match idle.hear() {
+            Heard::Nothing if Instant::now() < end => {}
+            other => break other,
+        }
+    };
+    assert_eq!(heard, Heard::End);
+    assert_eq!(holder.refresh(600), None);
+}
