@@ -8,6 +8,7 @@ pub mod check;
 pub mod key;
 pub mod nonce;
 pub mod peers;
+mod range;
 pub mod rest;
 
 use std::collections::HashMap;
