@@ -205,8 +205,9 @@ impl Reading {
         }
         worker.flush();
         self.buffer.drain(..at);
-        let whole = self.buffer.is_empty();
-        self.since = if whole { None } else { if at > 0 { None } else { self.since }.or_else(|| Some(Instant::now())) };
+        // A frame's time runs from its first byte, however many more trickle in.
+        let begun = self.since.filter(|_| at == 0);
+        self.since = (!self.buffer.is_empty()).then(|| begun.unwrap_or_else(Instant::now));
         result
     }
 

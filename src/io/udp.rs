@@ -35,9 +35,9 @@ pub(super) fn listen(addr: SocketAddr, workers: usize, options: &SocketOptions) 
         (0..workers).map(|_| Ok(ListenerPair { control: open()?, media: open()? })).collect::<io::Result<_>>()?;
     if let Some(first) = pairs.first() {
         // Without the program the kernel's own hash keeps a client at one socket of the group as well; only
-        // the separation of STUN from data is lost.
+        // the separation of requests from data is lost.
         if let Err(error) = steer(&first.control, &mut steering(addr, workers)) {
-            tracing::warn!(%addr, %error, "listener: STUN and data share one queue");
+            tracing::warn!(%addr, %error, "listener: requests and data share one queue");
         }
     }
     Ok(pairs)

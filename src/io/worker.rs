@@ -130,7 +130,7 @@ impl Worker {
             return false;
         }
         self.now = clock::now();
-        // STUN first: what keeps a call alive must not wait for what a call carries.
+        // TURN requests first: what keeps a call alive must not wait for what a call carries.
         for control in [true, false] {
             for index in 0..ready {
                 let event = self.events.at(index);
@@ -163,9 +163,7 @@ impl Worker {
     pub(crate) fn frame(&mut self, path: Path, frame: &[u8]) {
         let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
         match verdict {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } => {
-                self.copy_to_peer(relay, peer, body, (dont_fragment, 0))
-            }
+            Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
             Verdict::Reply => self.answer(path),
             Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
             Verdict::Done | Verdict::ToClient { .. } => {}
@@ -189,11 +187,7 @@ impl Worker {
 
     /// Sends what waits, and frees the buffers.
     pub(crate) fn flush(&mut self) {
-        if self.outbox.len() > 0 {
-            for _ in 0..self.outbox.flush(&self.inbox) {
-                self.server.count_drop(Reason::SendFailed);
-            }
-        }
+        send_all(&mut self.server, &mut self.outbox, &self.inbox);
         self.used = 0;
     }
 
@@ -259,14 +253,14 @@ impl Worker {
     fn take_from_client(&mut self, path: Path, datagram: &Datagram, (start, len): (usize, usize)) {
         let packet = self.inbox.part(start, len);
         match self.server.handle_client(self.now, path, packet, &mut self.reply) {
-            Verdict::ToPeer { relay, peer, body, dont_fragment: false } => {
+            Verdict::ToPeer { relay, peer, body, dont_fragment } => {
                 let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
                 let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos: datagram.tos };
-                self.outbox.push_received(address, Head::EMPTY, &self.inbox, body);
-            }
-            Verdict::ToPeer { relay, peer, body, dont_fragment: true } => {
-                let body = body.to_vec();
-                self.copy_to_peer(relay, peer, &body, (true, datagram.tos));
+                if dont_fragment {
+                    send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, address, body);
+                } else {
+                    self.outbox.push_received(address, Head::EMPTY, &self.inbox, body);
+                }
             }
             Verdict::Reply => self.answer(path),
             Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
@@ -293,32 +287,14 @@ impl Worker {
         }
     }
 
-    /// Sends a payload that does not stand in the inbox to a peer.
-    fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], (dont_fragment, tos): (bool, u8)) {
+    /// Sends a stream client's payload, which does not stand in the inbox, to a peer.
+    fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
         let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
-        let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos };
+        let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos: 0 };
         if dont_fragment {
-            return self.send_whole(relay, address, body);
-        }
-        self.outbox.push_copy(address, Head::EMPTY, body);
-    }
-
-    /// Sends one datagram with DF: a property of the socket, so what waits goes first and it goes alone.
-    fn send_whole(&mut self, relay: RelayId, address: Address, body: &[u8]) {
-        let keep = self.used;
-        self.flush();
-        self.used = keep;
-        self.set_dont_fragment(relay, address, true);
-        self.outbox.push_copy(address, Head::EMPTY, body);
-        self.flush();
-        self.used = keep;
-        self.set_dont_fragment(relay, address, false);
-    }
-
-    fn set_dont_fragment(&mut self, relay: RelayId, address: Address, on: bool) {
-        let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
-        if udp::set_dont_fragment(socket, address.to.ip(), on).is_err() {
-            self.server.count_drop(Reason::SendFailed);
+            send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, address, body);
+        } else {
+            self.outbox.push_copy(address, Head::EMPTY, body);
         }
     }
 
@@ -417,9 +393,7 @@ impl Worker {
     /// Takes a socket out of its place. What waits to leave by it goes first, for its number may soon be
     /// another socket's.
     fn close_relay(&mut self, relay: RelayId) -> Option<UdpSocket> {
-        let keep = self.used;
-        self.flush();
-        self.used = keep;
+        send_all(&mut self.server, &mut self.outbox, &self.inbox);
         let socket = self.relays.get_mut(relay.0 as usize)?.take()?;
         // A socket that waits in a deposit lives on, so closing alone would not take it out of the set.
         _ = self.epoll.remove(&socket);
@@ -429,6 +403,36 @@ impl Worker {
     fn deposit(&self, token: crate::turn::Token, owner: crate::turn::Owner, socket: UdpSocket) {
         if let Ok(addr) = socket.local_addr() {
             self.commons.deposit(token, Deposit { owner, socket, addr });
+        }
+    }
+}
+
+/// Sends what waits; the datagrams stay in the inbox.
+fn send_all(server: &mut Server, outbox: &mut Outbox, inbox: &Inbox) {
+    if outbox.len() > 0 {
+        for _ in 0..outbox.flush(inbox) {
+            server.count_drop(Reason::SendFailed);
+        }
+    }
+}
+
+/// Sends one datagram with DF: a property of the socket, so what waits goes first and it goes alone.
+fn send_whole(
+    server: &mut Server,
+    outbox: &mut Outbox,
+    inbox: &Inbox,
+    socket: &UdpSocket,
+    address: Address,
+    body: &[u8],
+) {
+    send_all(server, outbox, inbox);
+    for on in [true, false] {
+        if udp::set_dont_fragment(socket, address.to.ip(), on).is_err() {
+            server.count_drop(Reason::SendFailed);
+        }
+        if on {
+            outbox.push_copy(address, Head::EMPTY, body);
+            send_all(server, outbox, inbox);
         }
     }
 }
