@@ -58,7 +58,7 @@ fn listed() -> BTreeMap<&'static str, &'static str> {
 /// Every identifier in tests, scenarios and sources, and one file that names it.
 fn named() -> BTreeMap<String, PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (mut folders, mut found) = (vec![root.join("tests"), root.join("src")], BTreeMap::new());
+    let (mut folders, mut found) = (vec![root.join("tests")], BTreeMap::new());
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
