@@ -171,7 +171,7 @@ pub(crate) static KEYS: &[Key] = &[
         "What the bandwidths of all allocations may add up to.")
         .coturn(&[same("bps-capacity").short('B')]),
     key("limits.unauthenticated", Count(|d| &mut d.config.limits.unauthenticated, 0, u32::MAX), &["1000"],
-        "Requests without credentials that are answered, in a second and for one source address.")
+        "Requests without credentials that are answered, in a second and for one source address, which the workers share out evenly.")
         .coturn(&[how("unauthorized-ratelimit", How::As("10")), same("unauthorized-ratelimit-rps")]),
     key("limits.connections", Count(|d| &mut d.config.limits.connections, 0, u32::MAX), &["10000"],
         "TCP and TLS connections in all."),
