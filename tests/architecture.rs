@@ -89,8 +89,8 @@ const IMPURE_WORDS: &[(&str, &str)] = &[
     ("dbg", "there is nobody to talk to"),
 ];
 
-/// The only file with `unsafe` in it, seen from `src`.
-const UNSAFE: &str = "io/sys.rs";
+/// The only folder with `unsafe` in it, seen from `src`.
+const UNSAFE: &str = "io/sys/";
 
 #[test]
 fn nobody_uses_what_no_arrow_leads_to() {
@@ -154,11 +154,11 @@ fn pure_layers_name_nothing_of_the_world() {
 }
 
 #[test]
-fn unsafe_is_in_one_file() {
+fn unsafe_is_in_one_folder() {
     let found: Vec<String> =
         sources().into_iter().filter(|file| file.words().any(|word| word == "unsafe")).map(|file| file.name).collect();
     assert!(
-        found.iter().all(|name| name == UNSAFE),
+        found.iter().all(|name| name.starts_with(UNSAFE)),
         "{found:?}: what the compiler cannot check is in src/{UNSAFE} alone, where every line of it is read twice"
     );
 }

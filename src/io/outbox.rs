@@ -208,7 +208,14 @@ fn joined(first: &Entry, run: &[Entry]) -> usize {
 fn parcel<'a>(run: &'a [Entry], inbox: &'a Inbox, copies: &'a [u8]) -> Parcel<impl Iterator<Item = &'a [u8]>> {
     let Address { to, source, tos, .. } = run[0].address;
     let segment = (run.len() > 1).then(|| run[0].size() as u16);
-    Parcel { to, source, tos, segment, parts: run.iter().flat_map(move |entry| entry.parts(inbox, copies)) }
+    Parcel {
+        to,
+        connected: false,
+        source,
+        tos,
+        segment,
+        parts: run.iter().flat_map(move |entry| entry.parts(inbox, copies)),
+    }
 }
 
 /// The error may be about another datagram than the one that was to be sent.

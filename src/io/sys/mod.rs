@@ -1,0 +1,31 @@
+//! The system calls that the standard library lacks: batches of datagrams, control messages, epoll,
+//! steering. Every `unsafe` of hairpin is in this folder.
+
+mod address;
+mod epoll;
+mod host;
+mod option;
+mod receive;
+mod send;
+
+pub(crate) use epoll::{Epoll, Events, Ready, watch};
+pub(crate) use host::{boot_milliseconds, host_addresses, raise_descriptor_limit};
+pub(crate) use option::{instruction, set_option, steer};
+pub(crate) use receive::{Datagram, Inbox, take_error};
+pub(crate) use send::{Courier, Parcel};
+
+use std::io;
+
+/// Room for the control messages of one datagram: PKTINFO of IPv6, TOS or TCLASS, and on the error queue an
+/// extended error with an address.
+const CONTROL: usize = 128;
+
+/// An aligned place for control messages.
+#[repr(C, align(8))]
+#[derive(Clone, Copy)]
+struct Control([u8; CONTROL]);
+
+/// Turns -1 into the error of the last call.
+fn check(result: libc::c_int) -> io::Result<usize> {
+    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+}

@@ -1,0 +1,41 @@
+//! Socket options.
+#![expect(unsafe_code, reason = "setsockopt takes pointers")]
+
+use super::check;
+use std::io;
+use std::mem;
+use std::os::fd::AsRawFd;
+
+/// Sets a socket option that is a number.
+pub(crate) fn set_option(
+    socket: &impl AsRawFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    let size = mem::size_of_val(&value) as libc::socklen_t;
+    // SAFETY: the kernel reads `size` bytes of `value`.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size) }).map(drop)
+}
+
+/// One instruction of a classic BPF program.
+pub(crate) fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt, jf, k }
+}
+
+/// Gives a `SO_REUSEPORT` group a program that chooses the socket for a datagram.
+pub(crate) fn steer(socket: &impl AsRawFd, program: &mut [libc::sock_filter]) -> io::Result<()> {
+    let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
+    let size = mem::size_of_val(&program) as libc::socklen_t;
+    // SAFETY: the kernel copies the program, which lives until the call returns.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_REUSEPORT_CBPF,
+            (&raw const program).cast(),
+            size,
+        )
+    })
+    .map(drop)
+}
