@@ -8,6 +8,8 @@ pub mod clock;
 mod commons;
 mod outbox;
 mod outgoing;
+mod relay;
+mod source;
 mod stream;
 mod sys;
 pub mod tls;

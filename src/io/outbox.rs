@@ -13,6 +13,8 @@ pub(crate) struct Address {
     pub socket: RawFd,
     /// Where it goes.
     pub to: SocketAddr,
+    /// The socket is connected to it.
+    pub connected: bool,
     /// The local address, where the socket has several.
     pub source: Option<IpAddr>,
     /// The TOS or traffic class byte.
@@ -206,16 +208,9 @@ fn joined(first: &Entry, run: &[Entry]) -> usize {
 
 /// A run of datagrams as one parcel.
 fn parcel<'a>(run: &'a [Entry], inbox: &'a Inbox, copies: &'a [u8]) -> Parcel<impl Iterator<Item = &'a [u8]>> {
-    let Address { to, source, tos, .. } = run[0].address;
+    let Address { to, connected, source, tos, .. } = run[0].address;
     let segment = (run.len() > 1).then(|| run[0].size() as u16);
-    Parcel {
-        to,
-        connected: false,
-        source,
-        tos,
-        segment,
-        parts: run.iter().flat_map(move |entry| entry.parts(inbox, copies)),
-    }
+    Parcel { to, connected, source, tos, segment, parts: run.iter().flat_map(move |entry| entry.parts(inbox, copies)) }
 }
 
 /// The error may be about another datagram than the one that was to be sent.

@@ -1,7 +1,7 @@
 //! UDP sockets: listeners and relays, how they are opened and which of them a datagram reaches.
 
 use super::sys::{instruction, set_option, steer};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 
@@ -46,30 +46,58 @@ pub(super) fn listen(addr: SocketAddr, workers: usize, options: &SocketOptions) 
 /// Opens a relay socket.
 pub(crate) fn relay(addr: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocket> {
     let socket = bind(addr, options, false)?;
+    prepare_relay(&socket, addr)?;
+    Ok(socket)
+}
+
+/// Asks for ICMP errors, and for datagrams that may be fragmented.
+fn prepare_relay(socket: &UdpSocket, addr: SocketAddr) -> io::Result<()> {
     let (level, name) =
         if addr.is_ipv4() { (libc::IPPROTO_IP, libc::IP_RECVERR) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) };
-    set_option(&socket, level, name, 1)?;
-    set_dont_fragment(&socket, addr.ip(), false)?;
+    set_option(socket, level, name, 1)?;
+    set_dont_fragment(socket, addr.ip(), false)
+}
+
+/// Opens a second socket on the port of a relay socket. Both must allow that for the moment of binding, and for no
+/// longer: another program could join them.
+pub(crate) fn twin(relay: &UdpSocket, options: &SocketOptions) -> io::Result<UdpSocket> {
+    let addr = relay.local_addr()?;
+    let socket = prepare(addr, options)?;
+    let shared = SockRef::from(relay);
+    shared.set_reuse_address(true)?;
+    socket.set_reuse_address(true)?;
+    let bound = socket.bind(&SockAddr::from(addr));
+    socket.set_reuse_address(false)?;
+    shared.set_reuse_address(false)?;
+    bound?;
+    let socket = socket.into();
+    prepare_relay(&socket, addr)?;
     Ok(socket)
 }
 
 /// Opens, prepares and binds a socket.
 fn bind(addr: SocketAddr, options: &SocketOptions, group: bool) -> io::Result<UdpSocket> {
+    let socket = prepare(addr, options)?;
+    if group {
+        socket.set_reuse_port(true)?;
+    }
+    socket.bind(&SockAddr::from(addr))?;
+    Ok(socket.into())
+}
+
+/// Opens and prepares a socket.
+fn prepare(addr: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
     if addr.is_ipv6() {
         // IPv4 clients come by the IPv4 listener, so that no mapped address is ever seen.
         socket.set_only_v6(true)?;
-    }
-    if group {
-        socket.set_reuse_port(true)?;
     }
     set_buffers(&socket, options.buffer);
     if let Some(device) = &options.device {
         socket.bind_device(Some(device.as_bytes()))?;
     }
     set_headers(&socket, addr)?;
-    socket.bind(&SockAddr::from(addr))?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Asks for what is needed of IP headers, and for datagrams that may be fragmented: "the DF bit … MUST be

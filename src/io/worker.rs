@@ -8,9 +8,13 @@ use super::clock;
 use super::commons::{Commons, Deposit};
 use super::outbox::{Address, Outbox};
 use super::outgoing::Outgoing;
+use super::relay::{Exit, Relays};
+use super::source::Source;
 use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
 use super::udp::{self, ListenerPair, SocketOptions};
-use crate::turn::{Action, Event, Head, Notice, Now, OpenError, Path, Reason, RelayId, Server, Transport, Verdict};
+use crate::turn::{
+    Action, Event, Head, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Server, Token, Transport, Verdict,
+};
 use slab::Slab;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -38,42 +42,14 @@ pub(crate) struct Listener {
     sockets: ListenerPair,
 }
 
-/// Which socket a datagram came from. Kept in an event's token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    Control(u32),
-    Media(u32),
-    Relay(u32),
-}
-
-impl Source {
-    fn token(self) -> u64 {
-        match self {
-            Self::Control(index) => u64::from(index),
-            Self::Media(index) => 1 << 32 | u64::from(index),
-            Self::Relay(index) => 2 << 32 | u64::from(index),
-        }
-    }
-
-    fn of(token: u64) -> Self {
-        let index = token as u32;
-        match token >> 32 {
-            0 => Self::Control(index),
-            1 => Self::Media(index),
-            _ => Self::Relay(index),
-        }
-    }
-}
-
 /// Everything that one thread owns.
 pub(crate) struct Worker {
     server: Server,
     commons: Arc<Commons>,
-    options: SocketOptions,
     epoll: Rc<Epoll>,
     events: Events,
     listeners: Vec<Listener>,
-    relays: Vec<Option<UdpSocket>>,
+    relays: Relays,
     streams: Slab<Rc<Outgoing>>,
     inbox: Inbox,
     used: usize,
@@ -99,11 +75,10 @@ impl Worker {
         Ok(Self {
             server,
             commons,
-            options,
+            relays: Relays::new(Rc::clone(&epoll), options),
             epoll,
             events: Events::new(EVENTS),
             listeners,
-            relays: Vec::new(),
             streams: Slab::new(),
             inbox: Inbox::new(SLOTS),
             used: 0,
@@ -194,7 +169,7 @@ impl Worker {
     /// Reads one ready socket.
     fn serve(&mut self, source: Source, event: Ready) {
         let Some((socket, batch, turns)) = self.socket(source) else { return };
-        if let (Source::Relay(index), true) = (source, event.failed) {
+        if let (Source::Relay(index) | Source::Twin(index), true) = (source, event.failed) {
             self.read_errors(socket, RelayId(index));
         }
         for _ in 0..turns {
@@ -210,7 +185,8 @@ impl Worker {
         match source {
             Source::Control(at) => Some((listener(at)?.sockets.control.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
             Source::Media(at) => Some((listener(at)?.sockets.media.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
-            Source::Relay(at) => Some((self.relays.get(at as usize)?.as_ref()?.as_raw_fd(), RELAY_BATCH, 1)),
+            Source::Relay(at) => Some((self.relays.socket(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
+            Source::Twin(at) => Some((self.relays.twin(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
         }
     }
 
@@ -233,7 +209,7 @@ impl Worker {
     /// Decides about a datagram, or each of those that came joined.
     fn take(&mut self, source: Source, datagram: &Datagram) {
         match source {
-            Source::Relay(index) => {
+            Source::Relay(index) | Source::Twin(index) => {
                 for part in datagram.segments() {
                     self.take_from_peer(RelayId(index), datagram, part);
                     self.drain();
@@ -254,12 +230,13 @@ impl Worker {
         let packet = self.inbox.part(start, len);
         match self.server.handle_client(self.now, path, packet, &mut self.reply) {
             Verdict::ToPeer { relay, peer, body, dont_fragment } => {
-                let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
-                let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos: datagram.tos };
                 if dont_fragment {
-                    send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, address, body);
-                } else {
-                    self.outbox.push_received(address, Head::EMPTY, &self.inbox, body);
+                    let Some(socket) = self.relays.socket(relay) else { return };
+                    send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, datagram.tos), body);
+                } else if let Some(exit) = exit(&mut self.relays, (relay, peer), || {
+                    send_all(&mut self.server, &mut self.outbox, &self.inbox);
+                }) {
+                    self.outbox.push_received(peer_address(exit, peer, datagram.tos), Head::EMPTY, &self.inbox, body);
                 }
             }
             Verdict::Reply => self.answer(path),
@@ -289,12 +266,13 @@ impl Worker {
 
     /// Sends a stream client's payload, which does not stand in the inbox, to a peer.
     fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
-        let Some(Some(socket)) = self.relays.get(relay.0 as usize) else { return };
-        let address = Address { socket: socket.as_raw_fd(), to: peer, source: None, tos: 0 };
         if dont_fragment {
-            send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, address, body);
-        } else {
-            self.outbox.push_copy(address, Head::EMPTY, body);
+            let Some(socket) = self.relays.socket(relay) else { return };
+            send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, 0), body);
+        } else if let Some(exit) = exit(&mut self.relays, (relay, peer), || {
+            send_all(&mut self.server, &mut self.outbox, &self.inbox);
+        }) {
+            self.outbox.push_copy(peer_address(exit, peer, 0), Head::EMPTY, body);
         }
     }
 
@@ -320,21 +298,13 @@ impl Worker {
     fn read_errors(&mut self, socket: RawFd, relay: RelayId) {
         for _ in 0..ERRORS {
             match sys::take_error(socket) {
-                None => return self.clear_error(relay),
+                None => return clear_error(socket),
                 Some(None) => {}
                 Some(Some((peer, icmp))) => {
                     self.server.handle_event(self.now, Event::Icmp { relay, peer, icmp });
                     self.drain();
                 }
             }
-        }
-    }
-
-    /// Clears the error that a socket would report for ever if its entry in the queue was lost for want of room.
-    fn clear_error(&self, relay: RelayId) {
-        if let Some(Some(socket)) = self.relays.get(relay.0 as usize) {
-            // Whatever it was, the queue has told all that there is to tell.
-            _ = socket.take_error();
         }
     }
 
@@ -363,7 +333,7 @@ impl Worker {
                 }
             }
             Action::Withdraw { ticket, relay, token, owner } => {
-                let addr = self.commons.withdraw(&token, &owner).and_then(|d| self.adopt(relay, d.socket, d.addr));
+                let addr = self.withdraw(relay, &token, &owner);
                 self.server.handle_event(self.now, Event::Withdrawn { ticket, addr });
             }
             Action::Forget { token } => self.commons.forget(&token),
@@ -375,32 +345,23 @@ impl Worker {
     }
 
     fn open_relay(&mut self, relay: RelayId, addr: SocketAddr) -> Result<(), OpenError> {
-        let socket = udp::relay(addr, &self.options).map_err(|error| open_error(addr, &error))?;
-        self.adopt(relay, socket, addr).map(drop).ok_or(OpenError::Exhausted)
+        self.relays.open(relay, addr).map_err(|error| open_error(addr, &error))
     }
 
-    /// Puts a bound socket into its place.
-    fn adopt(&mut self, relay: RelayId, socket: UdpSocket, addr: SocketAddr) -> Option<SocketAddr> {
-        let index = relay.0 as usize;
-        self.epoll.add(&socket, Source::Relay(relay.0).token()).ok()?;
-        if self.relays.len() <= index {
-            self.relays.resize_with(index + 1, || None);
-        }
-        self.relays[index] = Some(socket);
+    /// Takes a socket out of its place. What waits to leave by it goes first.
+    fn close_relay(&mut self, relay: RelayId) -> Option<UdpSocket> {
+        send_all(&mut self.server, &mut self.outbox, &self.inbox);
+        self.relays.close(relay)
+    }
+
+    /// Takes a socket that was kept for its owner, if it is there.
+    fn withdraw(&mut self, relay: RelayId, token: &Token, owner: &Owner) -> Option<SocketAddr> {
+        let Deposit { socket, addr, .. } = self.commons.withdraw(token, owner)?;
+        self.relays.adopt(relay, socket).ok()?;
         Some(addr)
     }
 
-    /// Takes a socket out of its place. What waits to leave by it goes first, for its number may soon be
-    /// another socket's.
-    fn close_relay(&mut self, relay: RelayId) -> Option<UdpSocket> {
-        send_all(&mut self.server, &mut self.outbox, &self.inbox);
-        let socket = self.relays.get_mut(relay.0 as usize)?.take()?;
-        // A socket that waits in a deposit lives on, so closing alone would not take it out of the set.
-        _ = self.epoll.remove(&socket);
-        Some(socket)
-    }
-
-    fn deposit(&self, token: crate::turn::Token, owner: crate::turn::Owner, socket: UdpSocket) {
+    fn deposit(&self, token: Token, owner: Owner, socket: UdpSocket) {
         if let Ok(addr) = socket.local_addr() {
             self.commons.deposit(token, Deposit { owner, socket, addr });
         }
@@ -422,12 +383,13 @@ fn send_whole(
     outbox: &mut Outbox,
     inbox: &Inbox,
     socket: &UdpSocket,
-    address: Address,
+    (peer, tos): (SocketAddr, u8),
     body: &[u8],
 ) {
     send_all(server, outbox, inbox);
+    let address = peer_address(Exit { socket: socket.as_raw_fd(), connected: false }, peer, tos);
     for on in [true, false] {
-        if udp::set_dont_fragment(socket, address.to.ip(), on).is_err() {
+        if udp::set_dont_fragment(socket, peer.ip(), on).is_err() {
             server.count_drop(Reason::SendFailed);
         }
         if on {
@@ -435,6 +397,26 @@ fn send_whole(
             send_all(server, outbox, inbox);
         }
     }
+}
+
+/// What a datagram to a peer leaves by. A peer that has earned a socket of its own gets it, after a flush.
+fn exit(relays: &mut Relays, (relay, peer): (RelayId, SocketAddr), flush: impl FnOnce()) -> Option<Exit> {
+    if relays.count(relay, peer) {
+        flush();
+        relays.favour(relay, peer);
+    }
+    relays.exit(relay, peer)
+}
+
+/// How to send to a peer.
+fn peer_address(Exit { socket, connected }: Exit, peer: SocketAddr, tos: u8) -> Address {
+    Address { socket, to: peer, connected, source: None, tos }
+}
+
+/// Clears the error that a socket would report for ever if its entry in the queue was lost for want of room.
+fn clear_error(socket: RawFd) {
+    // Whatever it was, the queue has told all that there is to tell.
+    _ = sys::pending_error(socket);
 }
 
 /// The path of a client's datagram; none if a wildcard socket was not told where it came to.
@@ -451,7 +433,7 @@ fn client_path(listener: &Listener, index: u32, datagram: &Datagram) -> Option<P
 fn client_address(listeners: &[Listener], path: &Path, tos: u8) -> Address {
     let listener = &listeners[path.link as usize];
     let source = listener.addr.ip().is_unspecified().then_some(path.server.ip());
-    Address { socket: listener.sockets.media.as_raw_fd(), to: path.client, source, tos }
+    Address { socket: listener.sockets.media.as_raw_fd(), to: path.client, connected: false, source, tos }
 }
 
 /// Logs what has become of an allocation. Addresses and names stand at debug and below.

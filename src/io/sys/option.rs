@@ -4,7 +4,7 @@
 use super::check;
 use std::io;
 use std::mem;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 /// Sets a socket option that is a number.
 pub(crate) fn set_option(
@@ -16,6 +16,15 @@ pub(crate) fn set_option(
     let size = mem::size_of_val(&value) as libc::socklen_t;
     // SAFETY: the kernel reads `size` bytes of `value`.
     check(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size) }).map(drop)
+}
+
+/// Takes the error that a socket holds: what its next call would report.
+pub(crate) fn pending_error(socket: RawFd) -> io::Result<libc::c_int> {
+    let mut error: libc::c_int = 0;
+    let mut size = mem::size_of_val(&error) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes of `error`.
+    check(unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_ERROR, (&raw mut error).cast(), &mut size) })?;
+    Ok(error)
 }
 
 /// One instruction of a classic BPF program.

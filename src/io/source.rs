@@ -1,0 +1,38 @@
+//! Which socket something came from, as the token of its events.
+
+/// One of a worker's UDP sockets, by its place in the worker's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A listener's socket for the requests that allocations live by.
+    Control(u32),
+    /// A listener's socket for all else.
+    Media(u32),
+    /// A relay socket.
+    Relay(u32),
+    /// The socket on a relay's port that is connected to one peer.
+    Twin(u32),
+}
+
+impl Source {
+    /// The token of this source's events.
+    pub(crate) fn token(self) -> u64 {
+        let (kind, index) = match self {
+            Self::Control(index) => (0, index),
+            Self::Media(index) => (1, index),
+            Self::Relay(index) => (2, index),
+            Self::Twin(index) => (3, index),
+        };
+        kind << 32 | u64::from(index)
+    }
+
+    /// The source of an event.
+    pub(crate) fn of(token: u64) -> Self {
+        let index = token as u32;
+        match token >> 32 {
+            0 => Self::Control(index),
+            1 => Self::Media(index),
+            2 => Self::Relay(index),
+            _ => Self::Twin(index),
+        }
+    }
+}
