@@ -15,11 +15,12 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// The user of a server that was told of none.
 const FRESH_USER: &str = "hairpin";
@@ -97,39 +98,39 @@ impl Plan {
 
     /// Starts the workers and waits for signals.
     fn serve(&self, sockets: Vec<Sockets>, runtime: &Runtime, signals: Signals, output: &log::Output) -> Result<()> {
-        let (stop, stopped) = watch::channel(false);
         let (failed, mut failures) = mpsc::unbounded_channel();
-        let mut threads = Vec::new();
+        let mut workers = Vec::new();
         for (index, sockets) in sockets.into_iter().enumerate() {
-            threads.push(self.spawn(index, sockets, stopped.clone(), failed.clone())?);
+            workers.push(self.spawn(index, sockets, failed.clone())?);
         }
-        drop((stopped, failed));
+        drop(failed);
         let result = runtime.block_on(self.wait(signals, &mut failures, output));
-        // Workers that have ended by themselves need not be told.
-        _ = stop.send(true);
+        // A worker ends when its line is closed. All are told before the first is waited for.
+        let threads: Vec<_> = workers.into_iter().map(|(_line, thread)| thread).collect();
         for thread in threads {
             thread.join().map_err(|_| anyhow!("a worker has panicked"))?;
         }
         result
     }
 
-    /// Starts one worker.
+    /// Starts one worker; it ends when the line to it is closed.
     fn spawn(
         &self,
         index: usize,
         sockets: Sockets,
-        stop: watch::Receiver<bool>,
         failed: mpsc::UnboundedSender<std::io::Error>,
-    ) -> Result<thread::JoinHandle<()>> {
+    ) -> Result<(UnixStream, thread::JoinHandle<()>)> {
+        let (line, owner) = UnixStream::pair().context("cannot start a worker")?;
         let server = Server::new(self.setup.clone(), random()?, io::clock::now());
         let (commons, options) = (Arc::clone(&self.commons), self.sockets.clone());
         let worker = move || {
-            if let Err(error) = io::run(server, sockets, commons, options, stop) {
+            if let Err(error) = io::run(server, sockets, commons, options, &owner) {
                 // If nobody listens any more, the server is stopping anyway.
                 _ = failed.send(error);
             }
         };
-        thread::Builder::new().name(format!("hairpin-{index}")).spawn(worker).context("cannot start a worker")
+        let thread = thread::Builder::new().name(format!("hairpin-{index}")).spawn(worker);
+        Ok((line, thread.context("cannot start a worker")?))
     }
 
     /// Waits for a signal to stop; until then reopens the log and reloads certificates on SIGHUP.

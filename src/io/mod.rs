@@ -3,12 +3,18 @@
 //! [`Sockets::open`] binds everything before anything runs; [`run`] is one worker's thread. In each turn a
 //! worker (1) waits until a socket is ready, (2) reads the clock once, (3) reads a batch, (4) asks the core
 //! about each datagram, (5) does what the core asks for, (6) sends what has gathered, by socket.
+//!
+//! To read in this order: [`worker`], then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
+//! `session`, `incoming` and `outgoing` for TCP and TLS. The system calls are in `sys`.
 
 pub mod clock;
 mod commons;
+mod connection;
+mod incoming;
 mod outbox;
 mod outgoing;
 mod relay;
+mod session;
 mod source;
 mod stream;
 mod sys;
@@ -22,17 +28,11 @@ pub use udp::{ListenerPair, SocketOptions};
 
 use crate::turn::Server;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::Duration;
-use sys::Epoll;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
-use tokio::task::{LocalSet, spawn_local};
 use worker::Worker;
 
 /// Every address of the host's interfaces.
@@ -50,9 +50,6 @@ pub fn raise_descriptor_limit() {
 
 /// Connections that wait to be accepted.
 const ACCEPT_QUEUE: libc::c_int = 1024;
-/// How often a worker looks whether something has ended.
-const TICK: Duration = Duration::from_millis(250);
-
 /// Where clients are served.
 #[derive(Clone)]
 pub struct ListenAddress {
@@ -150,50 +147,16 @@ fn bind_stream(addr: SocketAddr, options: &SocketOptions, group: bool) -> io::Re
     Ok(socket.into())
 }
 
-/// Serves until `stop` says so; the thread is this worker's alone.
+/// Serves until the other end of `owner` is closed; the thread is this worker's alone.
+///
+/// # Errors
+/// The system lets the worker watch or wait no longer.
 pub fn run(
     server: Server,
     sockets: Sockets,
     commons: Arc<Commons>,
     options: SocketOptions,
-    mut stop: watch::Receiver<bool>,
+    owner: &UnixStream,
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    LocalSet::new().block_on(&runtime, async move {
-        let worker = Worker::new(server, Arc::clone(&commons), options, sockets.udp)?;
-        let ready = sys::watch(worker.epoll())?;
-        let worker = Rc::new(RefCell::new(worker));
-        for (listener, kind) in sockets.streams {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            spawn_local(stream::accept(listener, kind, Arc::clone(&commons), Rc::clone(&worker)));
-        }
-        spawn_local(tick(Rc::clone(&worker)));
-        tokio::select! {
-            result = pump(&worker, &ready) => result,
-            // An error means that whoever could say so has gone: that is the end too.
-            _ = stop.wait_for(|stop| *stop) => Ok(()),
-        }
-    })
-}
-
-/// Serves the UDP sockets whenever one is ready.
-async fn pump(worker: &Rc<RefCell<Worker>>, ready: &AsyncFd<Rc<Epoll>>) -> io::Result<()> {
-    loop {
-        let mut guard = ready.readable().await?;
-        while worker.borrow_mut().pump() {
-            // Streams and timers have their turn after each round.
-            tokio::task::yield_now().await;
-        }
-        guard.clear_ready();
-    }
-}
-
-/// Ends what has ended, a few times a second.
-async fn tick(worker: Rc<RefCell<Worker>>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        worker.borrow_mut().tick();
-    }
+    Worker::new(server, commons, options, sockets, owner)?.run()
 }

@@ -1,6 +1,6 @@
-//! Which socket something came from, as the token of its events.
+//! Which descriptor something came from, as the token of its events.
 
-/// One of a worker's UDP sockets, by its place in the worker's tables.
+/// One of a worker's descriptors, by its place in the worker's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// A listener's socket for the requests that allocations live by.
@@ -11,6 +11,12 @@ pub(crate) enum Source {
     Relay(u32),
     /// The socket on a relay's port that is connected to one peer.
     Twin(u32),
+    /// A listener for streams.
+    Accept(u32),
+    /// A stream client.
+    Stream(u32),
+    /// Whoever may stop the worker.
+    Owner,
 }
 
 impl Source {
@@ -21,6 +27,9 @@ impl Source {
             Self::Media(index) => (1, index),
             Self::Relay(index) => (2, index),
             Self::Twin(index) => (3, index),
+            Self::Accept(index) => (4, index),
+            Self::Stream(index) => (5, index),
+            Self::Owner => (6, 0),
         };
         kind << 32 | u64::from(index)
     }
@@ -32,7 +41,10 @@ impl Source {
             0 => Self::Control(index),
             1 => Self::Media(index),
             2 => Self::Relay(index),
-            _ => Self::Twin(index),
+            3 => Self::Twin(index),
+            4 => Self::Accept(index),
+            5 => Self::Stream(index),
+            _ => Self::Owner,
         }
     }
 }

@@ -1,33 +1,24 @@
 //! TCP and TLS clients: accept, read, write, and what happens to those who are slow.
+//!
+//! A connection is a few buffers and times, not a task: it is looked at when its socket is ready, when something has
+//! been put out for it, and when its time is up. All of it happens on the worker's own thread.
 
-use super::clock;
 use super::commons::Commons;
-use super::outgoing::Outgoing;
-use super::tls::Acceptor;
-use super::worker::Worker;
-use crate::turn::{Path, Transport};
-use crate::wire::stream::{Frame, next};
-use std::cell::RefCell;
+use super::connection::{Connection, Due, IDLE, Place};
+use super::incoming::Incoming;
+use super::session::{Buffers, Received, Session};
+use super::source::Source;
+use super::sys::{Epoll, Interest};
+use super::tls::{Acceptor, Greeting};
+use crate::turn::{Head, Path, Time, Timers, Transport};
+use slab::Slab;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::spawn_local;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-/// How long an unfinished frame, a first byte or a TLS handshake may take, however many bytes trickle in.
-const UNFINISHED: Duration = Duration::from_secs(10);
-/// How long a connection without an allocation may be silent.
-const IDLE: Duration = Duration::from_secs(60);
-/// How long what is owed to a client that has stopped sending may take to leave.
-const LINGER: Duration = Duration::from_secs(5);
-/// The largest frame before there is an allocation; afterwards any that 16 bits can tell.
-const FIRST_FRAMES: usize = 2048;
-/// Bytes read at a time.
-const CHUNK: usize = 16 * 1024;
+/// Connections accepted from one listener before others have their turn.
+const ACCEPTED: usize = 64;
 
 /// A listening address for streams.
 #[derive(Clone)]
@@ -40,179 +31,278 @@ pub struct StreamListener {
     pub legacy: bool,
 }
 
-/// Accepts connections until the worker ends.
-pub(crate) async fn accept(
-    listener: TcpListener,
-    kind: StreamListener,
+/// The connections of a worker and where they come from.
+pub(super) struct Streams {
+    epoll: Rc<Epoll>,
     commons: Arc<Commons>,
-    worker: Rc<RefCell<Worker>>,
-) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, client)) => {
-                let Some(place) = Place::take(&commons, client.ip()) else { continue };
-                let (kind, worker) = (kind.clone(), Rc::clone(&worker));
-                spawn_local(async move {
-                    if let Err(error) = serve(stream, client, kind, worker, &place).await {
+    listeners: Vec<Listener>,
+    connections: Slab<Connection>,
+    timers: Timers<(u32, Time)>,
+    due: Vec<(u32, Time)>,
+    /// Those to be written to.
+    dirty: Vec<u32>,
+    buffers: Buffers,
+}
+
+struct Listener {
+    socket: TcpListener,
+    kind: StreamListener,
+    /// It could not accept, and is not watched for a moment.
+    paused: bool,
+}
+
+/// What has become of a connection that was written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// It goes on.
+    Open,
+    /// Everything owed to it is written, and nothing more will come.
+    Closed,
+    /// Writing has failed.
+    Broken,
+}
+
+impl Streams {
+    /// Watches these listeners.
+    pub(super) fn new(
+        epoll: Rc<Epoll>,
+        commons: Arc<Commons>,
+        listeners: Vec<(TcpListener, StreamListener)>,
+        now: Time,
+    ) -> io::Result<Self> {
+        for ((socket, _), index) in listeners.iter().zip(0..) {
+            epoll.add(socket, Source::Accept(index).token())?;
+        }
+        Ok(Self {
+            epoll,
+            commons,
+            listeners: listeners.into_iter().map(|(socket, kind)| Listener { socket, kind, paused: false }).collect(),
+            connections: Slab::new(),
+            timers: Timers::new(now),
+            due: Vec::new(),
+            dirty: Vec::new(),
+            buffers: Buffers::default(),
+        })
+    }
+
+    /// Accepts what waits at a listener.
+    pub(super) fn accept(&mut self, index: u32, now: Time) {
+        for _ in 0..ACCEPTED {
+            let Some(listener) = self.listeners.get(index as usize) else { return };
+            match listener.socket.accept() {
+                Ok((socket, client)) => {
+                    let kind = listener.kind.clone();
+                    if let Err(error) = self.open(socket, client, &kind, now) {
                         tracing::debug!(%client, %error, "stream: connection ended");
                     }
-                });
-            }
-            Err(error) => {
-                // Descriptors have run out, most likely: nothing can be accepted until some are closed.
-                tracing::warn!(%error, "stream: cannot accept");
-                sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The client has gone already; there may be others.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => return self.pause(index, &error),
             }
         }
     }
-}
 
-/// A connection's place among all connections.
-struct Place {
-    commons: Arc<Commons>,
-    source: IpAddr,
-}
-
-impl Place {
-    fn take(commons: &Arc<Commons>, source: IpAddr) -> Option<Self> {
-        commons.connect(source).ok()?;
-        Some(Self { commons: Arc::clone(commons), source })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.commons.disconnect(self.source);
-    }
-}
-
-/// Serves one connection: plain or TLS, told apart by the first byte where both are served.
-async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
-    kind: StreamListener,
-    worker: Rc<RefCell<Worker>>,
-    place: &Place,
-) -> io::Result<()> {
-    stream.set_nodelay(true)?;
-    let mut conversation =
-        Conversation { worker, client, server: stream.local_addr()?, transport: Transport::Tcp, legacy: kind.legacy };
-    let handshake = match kind.tls {
-        Some(acceptor) if !kind.tcp || begins_tls(&stream).await? => acceptor,
-        _ => {
-            let (reader, writer) = stream.into_split();
-            return conversation.run(reader, writer).await;
+    /// Watches again what could not accept.
+    pub(super) fn resume(&mut self) {
+        for (listener, index) in self.listeners.iter_mut().zip(0..) {
+            if listener.paused {
+                listener.paused = self.epoll.add(&listener.socket, Source::Accept(index).token()).is_err();
+            }
         }
-    };
-    if !place.commons.admit_handshake(client.ip(), clock::now().time) {
-        return Err(io::ErrorKind::QuotaExceeded.into());
     }
-    conversation.transport = Transport::Tls;
-    let stream = timeout(UNFINISHED, handshake.accept(stream)).await??;
-    let (reader, writer) = tokio::io::split(stream);
-    conversation.run(reader, writer).await
-}
 
-/// The first byte is that of a TLS handshake record.
-async fn begins_tls(stream: &TcpStream) -> io::Result<bool> {
-    let mut first = [0];
-    timeout(UNFINISHED, stream.peek(&mut first)).await??;
-    Ok(first[0] == 0x16)
-}
+    /// Reads what a client has sent; what it was stands in the buffer. None if there is no such client to read from.
+    pub(super) fn read(&mut self, index: u32, now: Time) -> Option<io::Result<Received>> {
+        let connection = self.connections.get_mut(index as usize).filter(|c| !c.is_closing())?;
+        match decide(connection, now) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(error) => return Some(Err(error)),
+        }
+        let result = connection.read(&mut self.buffers, now);
+        if connection.session.wants_write() {
+            self.mark(index);
+        }
+        Some(result)
+    }
 
-/// One client on a stream.
-struct Conversation {
-    worker: Rc<RefCell<Worker>>,
-    client: SocketAddr,
-    server: SocketAddr,
-    transport: Transport,
-    legacy: bool,
-}
+    /// Takes a client's unfinished frame and the buffer, to cut frames from; they come back by [`Streams::put_back`].
+    pub(super) fn take(&mut self, index: u32) -> Option<(Path, bool, Incoming, Buffers)> {
+        let connection = self.connections.get_mut(index as usize)?;
+        let incoming = std::mem::take(&mut connection.incoming);
+        Some((connection.path, connection.legacy, incoming, std::mem::take(&mut self.buffers)))
+    }
 
-impl Conversation {
-    /// Reads until the client ends, fails or breaks the rules; then writes what is owed and closes.
-    async fn run<R, W>(self, reader: R, writer: W) -> io::Result<()>
-    where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin + 'static,
-    {
-        let outgoing = Rc::new(Outgoing::default());
-        let link = self.worker.borrow_mut().open_stream(Rc::clone(&outgoing));
-        let path = Path { client: self.client, server: self.server, transport: self.transport, link };
-        let mut writing = spawn_local(Rc::clone(&outgoing).write(writer));
-        let mut reading = Reading { path, legacy: self.legacy, buffer: Vec::new(), skip: 0, since: None };
-        let result = tokio::select! {
-            result = reading.run(reader, &self.worker) => result,
-            () = outgoing.broken() => Err(io::ErrorKind::BrokenPipe.into()),
+    /// Gives back what [`Streams::take`] took.
+    pub(super) fn put_back(&mut self, index: u32, incoming: Incoming, buffers: Buffers, now: Time) {
+        self.buffers = buffers;
+        if let Some(connection) = self.connections.get_mut(index as usize) {
+            connection.incoming = incoming;
+        }
+        self.arm(index, now);
+    }
+
+    /// Puts out a frame of data; false if too much waits already, or nobody is there.
+    pub(super) fn push_data(&mut self, index: u32, head: &Head, body: &[u8]) -> bool {
+        let pushed = self.connections.get_mut(index as usize).is_some_and(|c| c.outgoing.push_data(head, body));
+        if pushed {
+            self.mark(index);
+        }
+        pushed
+    }
+
+    /// Puts out an answer; false for a client that takes none.
+    pub(super) fn push_message(&mut self, index: u32, message: &[u8]) -> bool {
+        let Some(connection) = self.connections.get_mut(index as usize) else { return true };
+        let pushed = connection.outgoing.push_message(message);
+        self.mark(index);
+        pushed
+    }
+
+    /// A socket has room again.
+    pub(super) fn unblock(&mut self, index: u32) {
+        self.mark(index);
+    }
+
+    /// The next connection that waits to be written to.
+    pub(super) fn next_dirty(&mut self) -> Option<u32> {
+        self.dirty.pop()
+    }
+
+    /// Writes what waits for a client.
+    pub(super) fn write(&mut self, index: u32, now: Time) -> Written {
+        let Some(connection) = self.connections.get_mut(index as usize) else { return Written::Open };
+        connection.dirty = false;
+        let Ok(done) = connection.write(now) else { return Written::Broken };
+        if done && connection.is_closing() {
+            connection.session.close(&mut connection.socket);
+            return Written::Closed;
+        }
+        if connection.blocked == done {
+            let interest = if done { Interest::Read } else { Interest::Both };
+            if self.epoll.change(&connection.socket, Source::Stream(index).token(), interest).is_err() {
+                return Written::Broken;
+            }
+            connection.blocked = !done;
+        }
+        if !done {
+            self.arm(index, now);
+        }
+        Written::Open
+    }
+
+    /// From now on a client is only written to, for a moment. Its path, if the core must be told.
+    pub(super) fn begin_closing(&mut self, index: u32, now: Time) -> Option<Path> {
+        let connection = self.connections.get_mut(index as usize).filter(|c| !c.is_closing())?;
+        connection.begin_closing(now);
+        // Its end would be told again and again.
+        let interest = if connection.blocked { Interest::Write } else { Interest::None };
+        _ = self.epoll.change(&connection.socket, Source::Stream(index).token(), interest);
+        let path = connection.path;
+        self.mark(index);
+        self.arm(index, now);
+        Some(path)
+    }
+
+    /// Ends a connection. Its path, if the core must be told.
+    pub(super) fn remove(&mut self, index: u32) -> Option<Path> {
+        let connection = self.connections.try_remove(index as usize)?;
+        (!connection.is_closing()).then_some(connection.path)
+    }
+
+    /// A connection whose time is up; the others are asked again when theirs may be.
+    pub(super) fn next_over(&mut self, now: Time, has_allocation: impl Fn(&Path) -> bool) -> Option<u32> {
+        if self.due.is_empty() {
+            self.timers.take(now, &mut self.due);
+        }
+        while let Some((index, armed)) = self.due.pop() {
+            let Some(connection) = self.connections.get_mut(index as usize) else { continue };
+            if connection.armed != armed {
+                continue;
+            }
+            match connection.due(now, has_allocation(&connection.path)) {
+                Due::Over => return Some(index),
+                Due::Later(at) => {
+                    connection.armed = at;
+                    self.timers.set(at, (index, at));
+                }
+            }
+        }
+        None
+    }
+
+    /// Gives a new connection its place.
+    fn open(&mut self, socket: TcpStream, client: SocketAddr, kind: &StreamListener, now: Time) -> io::Result<()> {
+        let Some(place) = Place::take(&self.commons, client.ip()) else { return Ok(()) };
+        socket.set_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let entry = self.connections.vacant_entry();
+        let index = entry.key() as u32;
+        let path = Path { client, server: socket.local_addr()?, transport: Transport::Tcp, link: index };
+        let session = match &kind.tls {
+            None => Session::Plain,
+            Some(acceptor) if kind.tcp => Session::Undecided(Arc::clone(acceptor)),
+            Some(acceptor) => Session::Greeting(Box::new(Greeting::new(Arc::clone(acceptor)))),
         };
-        self.worker.borrow_mut().close_stream(path);
-        outgoing.close();
-        if timeout(LINGER, &mut writing).await.is_err() {
-            writing.abort();
+        let mut connection = Connection::new(socket, session, path, kind.legacy, place, now);
+        if matches!(connection.session, Session::Greeting(_)) && !begin_tls(&mut connection, now) {
+            return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        result
+        self.epoll.add(&connection.socket, Source::Stream(index).token())?;
+        connection.armed = now.after(IDLE);
+        self.timers.set(connection.armed, (index, connection.armed));
+        entry.insert(connection);
+        self.arm(index, now);
+        Ok(())
+    }
+
+    /// Stops watching a listener for a moment: descriptors have run out, most likely, and nothing can be accepted
+    /// until some are closed.
+    fn pause(&mut self, index: u32, error: &io::Error) {
+        tracing::warn!(%error, "stream: cannot accept");
+        let listener = &mut self.listeners[index as usize];
+        listener.paused = self.epoll.remove(&listener.socket).is_ok();
+    }
+
+    /// Has a connection looked at when its time may be up, if that is sooner than it would be.
+    fn arm(&mut self, index: u32, now: Time) {
+        let Some(connection) = self.connections.get_mut(index as usize) else { return };
+        // Whether there is an allocation only makes it later, and is asked when the time has come.
+        if let Due::Later(at) = connection.due(now, false)
+            && at < connection.armed
+        {
+            connection.armed = at;
+            self.timers.set(at, (index, at));
+        }
+    }
+
+    /// Has a connection written to before the worker waits.
+    fn mark(&mut self, index: u32) {
+        if let Some(connection) = self.connections.get_mut(index as usize)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(index);
+        }
     }
 }
 
-/// The incoming half of a stream.
-struct Reading {
-    path: Path,
-    legacy: bool,
-    buffer: Vec<u8>,
-    /// Bytes of padding that are still to come.
-    skip: usize,
-    /// Since when a frame is unfinished.
-    since: Option<Instant>,
+/// Whether it is known how a connection speaks, so that it can be read.
+fn decide(connection: &mut Connection, now: Time) -> io::Result<bool> {
+    if !matches!(connection.session, Session::Undecided(_)) {
+        return Ok(true);
+    }
+    match connection.session.decide(&connection.socket)? {
+        None => Ok(false),
+        Some(true) if !begin_tls(connection, now) => Err(io::ErrorKind::QuotaExceeded.into()),
+        Some(_) => Ok(true),
+    }
 }
 
-impl Reading {
-    async fn run<R: AsyncRead + Unpin>(&mut self, mut reader: R, worker: &Rc<RefCell<Worker>>) -> io::Result<()> {
-        let mut heard = Instant::now();
-        loop {
-            self.buffer.reserve(CHUNK);
-            let deadline = self.since.map_or(heard + IDLE, |since| since + UNFINISHED);
-            match timeout_at(deadline, reader.read_buf(&mut self.buffer)).await {
-                Ok(Ok(0)) => return Ok(()),
-                Ok(result) => _ = result?,
-                Err(_) if self.since.is_none() && worker.borrow().server().has_allocation(&self.path) => {}
-                Err(elapsed) => return Err(elapsed.into()),
-            }
-            heard = Instant::now();
-            self.take_frames(&mut worker.borrow_mut())?;
-        }
-    }
-
-    /// Takes every whole frame out of the buffer.
-    fn take_frames(&mut self, worker: &mut Worker) -> io::Result<()> {
-        worker.begin_frames();
-        let (mut at, mut result) = (0, Ok(()));
-        loop {
-            let skipped = self.skip.min(self.buffer.len() - at);
-            at += skipped;
-            self.skip -= skipped;
-            match next(&self.buffer[at..], self.legacy) {
-                Frame::Complete { len, pad } => {
-                    worker.frame(self.path, &self.buffer[at..at + len]);
-                    at += len;
-                    self.skip = pad;
-                }
-                Frame::Incomplete { len } if len <= self.limit(worker) => break,
-                Frame::Incomplete { .. } | Frame::Invalid => {
-                    result = Err(io::ErrorKind::InvalidData.into());
-                    break;
-                }
-            }
-        }
-        worker.flush();
-        self.buffer.drain(..at);
-        // A frame's time runs from its first byte, however many more trickle in.
-        let begun = self.since.filter(|_| at == 0);
-        self.since = (!self.buffer.is_empty()).then(|| begun.unwrap_or_else(Instant::now));
-        result
-    }
-
-    /// The largest frame that is waited for.
-    fn limit(&self, worker: &Worker) -> usize {
-        if worker.server().has_allocation(&self.path) { usize::MAX } else { FIRST_FRAMES }
-    }
+/// Begins a TLS handshake; false if the source has had enough of them.
+fn begin_tls(connection: &mut Connection, now: Time) -> bool {
+    connection.path.transport = Transport::Tls;
+    connection.begin_handshake(now)
 }

@@ -1,17 +1,14 @@
 //! TLS on a stream: certificates by name, protocols by what the client offers.
 
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{AcceptedAlert, ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedProtocolVersion, version};
+use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::net::TcpStream;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
 /// The protocols of RFC 7443.
 const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
@@ -63,13 +60,34 @@ impl Acceptor {
         *self.certificates.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
+}
 
-    /// Shakes hands. rustls refuses a client whose protocols have none in common with the server's, so the
-    /// server has some only for clients that offer one of them; others are served without.
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let start = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
-        let offers = start.client_hello().alpn().is_some_and(|mut list| list.any(|p| PROTOCOLS.contains(&p)));
-        start.into_stream(Arc::clone(if offers { &self.alpn } else { &self.plain })).await
+/// A client whose hello is not whole yet.
+pub(super) struct Greeting {
+    acceptor: Arc<Acceptor>,
+    hello: rustls::server::Acceptor,
+}
+
+impl Greeting {
+    /// Nothing has been heard yet.
+    pub(super) fn new(acceptor: Arc<Acceptor>) -> Self {
+        Self { acceptor, hello: rustls::server::Acceptor::default() }
+    }
+
+    /// Takes some of what the client has sent. rustls refuses a client whose protocols have none in common with the
+    /// server's, so the server has some only for clients that offer one of them; others are served without. Whoever is
+    /// refused is told why.
+    pub(super) fn hear(&mut self, wire: &mut &[u8], to: &mut impl io::Write) -> io::Result<Option<ServerConnection>> {
+        let mut refused = |(error, mut alert): (rustls::Error, AcceptedAlert)| {
+            // A client that does not take the alert will not miss it.
+            _ = alert.write_all(to);
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        };
+        self.hello.read_tls(wire)?;
+        let Some(accepted) = self.hello.accept().map_err(&mut refused)? else { return Ok(None) };
+        let offers = accepted.client_hello().alpn().is_some_and(|mut list| list.any(|p| PROTOCOLS.contains(&p)));
+        let config = if offers { &self.acceptor.alpn } else { &self.acceptor.plain };
+        accepted.into_connection(Arc::clone(config)).map(Some).map_err(refused)
     }
 }
 

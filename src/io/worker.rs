@@ -4,34 +4,39 @@
 //! accepted, one [`Server`] and the relay sockets of its allocations. Both directions of a flow meet here,
 //! so nothing is locked or queued for a packet.
 
+use super::Sockets;
 use super::clock;
 use super::commons::{Commons, Deposit};
 use super::outbox::{Address, Outbox};
-use super::outgoing::Outgoing;
 use super::relay::{Exit, Relays};
+use super::session::Received;
 use super::source::Source;
+use super::stream::{Streams, Written};
 use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
 use super::udp::{self, ListenerPair, SocketOptions};
 use crate::turn::{
-    Action, Event, Head, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Server, Token, Transport, Verdict,
+    Action, Event, Head, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Server, Time, Token, Transport, Verdict,
 };
-use slab::Slab;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Datagrams that are held before they must be sent.
-const SLOTS: usize = 128;
+const SLOTS: usize = 512;
 /// Datagrams read from a listener's socket at a time.
 const LISTENER_BATCH: usize = 64;
 /// Datagrams read from a relay socket at a time.
 const RELAY_BATCH: usize = 32;
 /// Batches read from one socket before the others have their turn.
-const LISTENER_TURNS: usize = 2;
+const LISTENER_TURNS: usize = 8;
 /// Errors read from one relay socket before the others have their turn.
 const ERRORS: usize = 16;
+/// How often a worker looks whether something has ended.
+const TICK: Duration = Duration::from_millis(250);
 /// Sockets that are told ready at once.
 const EVENTS: usize = 256;
 
@@ -50,88 +55,74 @@ pub(crate) struct Worker {
     events: Events,
     listeners: Vec<Listener>,
     relays: Relays,
-    streams: Slab<Rc<Outgoing>>,
+    streams: Streams,
     inbox: Inbox,
     used: usize,
     outbox: Outbox,
     reply: Vec<u8>,
     now: Now,
+    /// When to look next whether something has ended.
+    tick: Time,
+    /// The other end of the owner's line is closed.
+    stopped: bool,
 }
 
 impl Worker {
-    /// A worker with these listeners.
+    /// A worker with these sockets, which ends when the other end of `owner` is closed.
     pub(crate) fn new(
         server: Server,
         commons: Arc<Commons>,
         options: SocketOptions,
-        listeners: Vec<(SocketAddr, ListenerPair)>,
+        sockets: Sockets,
+        owner: &UnixStream,
     ) -> io::Result<Self> {
-        let epoll = Rc::new(Epoll::new()?);
-        let listeners: Vec<_> = listeners.into_iter().map(|(addr, sockets)| Listener { addr, sockets }).collect();
+        let (epoll, now) = (Rc::new(Epoll::new()?), clock::now());
+        epoll.add(owner, Source::Owner.token())?;
+        let listeners: Vec<_> = sockets.udp.into_iter().map(|(addr, sockets)| Listener { addr, sockets }).collect();
         for (listener, index) in listeners.iter().zip(0..) {
             epoll.add(&listener.sockets.control, Source::Control(index).token())?;
             epoll.add(&listener.sockets.media, Source::Media(index).token())?;
         }
         Ok(Self {
             server,
-            commons,
             relays: Relays::new(Rc::clone(&epoll), options),
+            streams: Streams::new(Rc::clone(&epoll), Arc::clone(&commons), sockets.streams, now.time)?,
+            commons,
             epoll,
             events: Events::new(EVENTS),
             listeners,
-            streams: Slab::new(),
             inbox: Inbox::new(SLOTS),
             used: 0,
             outbox: Outbox::new(),
             reply: Vec::new(),
-            now: clock::now(),
+            now,
+            tick: now.time,
+            stopped: false,
         })
     }
 
-    /// The set of all UDP sockets; readable when one of them is.
-    pub(crate) fn epoll(&self) -> Rc<Epoll> {
-        Rc::clone(&self.epoll)
+    /// Serves until the owner says that it is enough.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        while !self.stopped {
+            let ready = self.epoll.wait(&mut self.events, self.now.time.until(self.tick))?;
+            self.now = clock::now();
+            self.serve_all(ready);
+            if self.tick <= self.now.time {
+                self.tick();
+            }
+            self.flush();
+        }
+        Ok(())
+    }
+
+    /// The clocks at the beginning of this turn.
+    pub(crate) fn now(&self) -> Now {
+        self.now
     }
 
     /// The core, to look at.
     pub(crate) fn server(&self) -> &Server {
         &self.server
-    }
-
-    /// Reads what the sockets have, decides and sends. False if they had nothing.
-    pub(crate) fn pump(&mut self) -> bool {
-        let ready = self.epoll.ready(&mut self.events).unwrap_or(0);
-        if ready == 0 {
-            return false;
-        }
-        self.now = clock::now();
-        // TURN requests first: what keeps a call alive must not wait for what a call carries.
-        for control in [true, false] {
-            for index in 0..ready {
-                let event = self.events.at(index);
-                let source = Source::of(event.token);
-                if matches!(source, Source::Control(_)) == control {
-                    self.serve(source, event);
-                }
-            }
-        }
-        self.flush();
-        true
-    }
-
-    /// Ends what has ended.
-    pub(crate) fn tick(&mut self) {
-        self.now = clock::now();
-        if self.server.poll_timeout().is_some_and(|due| due <= self.now.time) {
-            self.server.handle_timeout(self.now);
-            self.drain();
-            self.flush();
-        }
-    }
-
-    /// Gives a stream client a place; its path needs the number.
-    pub(crate) fn open_stream(&mut self, outgoing: Rc<Outgoing>) -> u32 {
-        self.streams.insert(outgoing) as u32
     }
 
     /// Takes a whole message of a stream client.
@@ -144,30 +135,115 @@ impl Worker {
             Verdict::Done | Verdict::ToClient { .. } => {}
         }
         self.drain();
+        if self.outbox.len() >= SLOTS {
+            self.flush_datagrams();
+        }
     }
 
-    /// Begins to take messages of a stream.
-    pub(crate) fn begin_frames(&mut self) {
-        self.now = clock::now();
+    /// Serves what is ready. TURN requests first: what keeps a call alive must not wait for what a call carries.
+    fn serve_all(&mut self, ready: usize) {
+        for control in [true, false] {
+            for index in 0..ready {
+                let event = self.events.at(index);
+                let source = Source::of(event.token);
+                if matches!(source, Source::Control(_)) == control {
+                    self.serve(source, event);
+                }
+            }
+        }
     }
 
-    /// A stream client has gone.
-    pub(crate) fn close_stream(&mut self, path: Path) {
-        self.now = clock::now();
+    /// Ends what has ended.
+    fn tick(&mut self) {
+        self.tick = self.now.time.after(TICK);
+        if self.server.poll_timeout().is_some_and(|due| due <= self.now.time) {
+            self.server.handle_timeout(self.now);
+            self.drain();
+        }
+        self.streams.resume();
+        while let Some(index) = self.streams.next_over(self.now.time, |path| self.server.has_allocation(path)) {
+            self.end_stream(index);
+        }
+    }
+
+    /// Sends what waits, to everybody.
+    fn flush(&mut self) {
+        self.flush_datagrams();
+        while let Some(index) = self.streams.next_dirty() {
+            match self.streams.write(index, self.now.time) {
+                Written::Open => {}
+                Written::Closed => drop(self.streams.remove(index)),
+                Written::Broken => self.break_stream(index),
+            }
+        }
+    }
+
+    /// Serves a stream client whose socket has something to tell.
+    fn serve_stream(&mut self, index: u32, event: Ready) {
+        if event.writable || event.failed {
+            self.streams.unblock(index);
+        }
+        if !event.readable {
+            return;
+        }
+        match self.streams.read(index, self.now.time) {
+            None => {}
+            Some(Ok(Received { count, end })) => {
+                let in_step = count == 0 || self.take_frames(index, count);
+                if end || !in_step {
+                    self.end_stream(index);
+                }
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "stream: connection ended");
+                self.break_stream(index);
+            }
+        }
+    }
+
+    /// Takes the frames of what was read from a stream; false if it cannot be followed.
+    fn take_frames(&mut self, index: u32, count: usize) -> bool {
+        let Some((path, legacy, mut incoming, buffers)) = self.streams.take(index) else { return true };
+        let result = incoming.take(buffers.clear(count), path, legacy, self);
+        self.streams.put_back(index, incoming, buffers, self.now.time);
+        result.is_ok()
+    }
+
+    /// A stream client has stopped sending, or has had its time: what is owed to it is written, for a moment.
+    fn end_stream(&mut self, index: u32) {
+        match self.streams.begin_closing(index, self.now.time) {
+            Some(path) => self.tell_closed(path),
+            // It was given its moment already.
+            None => self.break_stream(index),
+        }
+    }
+
+    /// A stream client is gone.
+    fn break_stream(&mut self, index: u32) {
+        if let Some(path) = self.streams.remove(index) {
+            self.tell_closed(path);
+        }
+    }
+
+    fn tell_closed(&mut self, path: Path) {
         self.server.handle_event(self.now, Event::Closed { path });
         self.drain();
-        self.flush();
-        self.streams.try_remove(path.link as usize);
     }
 
-    /// Sends what waits, and frees the buffers.
-    pub(crate) fn flush(&mut self) {
+    /// Sends the datagrams that wait, and frees their buffers.
+    fn flush_datagrams(&mut self) {
         send_all(&mut self.server, &mut self.outbox, &self.inbox);
         self.used = 0;
     }
 
     /// Reads one ready socket.
     fn serve(&mut self, source: Source, event: Ready) {
+        match source {
+            Source::Accept(index) => return self.streams.accept(index, self.now.time),
+            Source::Stream(index) => return self.serve_stream(index, event),
+            Source::Owner => return self.stopped = true,
+            _ => {}
+        }
         let Some((socket, batch, turns)) = self.socket(source) else { return };
         if let (Source::Relay(index) | Source::Twin(index), true) = (source, event.failed) {
             self.read_errors(socket, RelayId(index));
@@ -187,13 +263,14 @@ impl Worker {
             Source::Media(at) => Some((listener(at)?.sockets.media.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
             Source::Relay(at) => Some((self.relays.socket(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
             Source::Twin(at) => Some((self.relays.twin(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
+            Source::Accept(_) | Source::Stream(_) | Source::Owner => None,
         }
     }
 
     /// Reads a batch; true if there may be more.
     fn read(&mut self, source: Source, socket: RawFd, batch: usize) -> bool {
         if self.inbox.slots() - self.used < batch {
-            self.flush();
+            self.flush_datagrams();
         }
         // An error here is that of an earlier datagram's ICMP, or that there is nothing: both mean later.
         let Ok(count) = self.inbox.receive(socket, self.used, batch) else { return false };
@@ -222,6 +299,7 @@ impl Worker {
                     self.drain();
                 }
             }
+            Source::Accept(_) | Source::Stream(_) | Source::Owner => {}
         }
     }
 
@@ -254,8 +332,7 @@ impl Worker {
                 self.outbox.push_received(address, head, &self.inbox, body);
             }
             Verdict::ToClient { path, head, body } => {
-                let taken = self.streams.get(path.link as usize).is_some_and(|s| s.push_data(&head, body));
-                if !taken {
+                if !self.streams.push_data(path.link, &head, body) {
                     self.server.count_drop(Reason::SlowClient);
                 }
             }
@@ -289,8 +366,8 @@ impl Worker {
         if path.transport == Transport::Udp {
             let address = client_address(&self.listeners, &path, 0);
             self.outbox.push_copy(address, Head::EMPTY, message);
-        } else if let Some(stream) = self.streams.get(path.link as usize) {
-            stream.push_message(message);
+        } else if !self.streams.push_message(path.link, message) {
+            self.break_stream(path.link);
         }
     }
 

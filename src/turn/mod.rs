@@ -25,6 +25,7 @@ mod timers;
 pub mod types;
 
 pub use options::{Addresses, DefaultFamily, Options};
+pub(crate) use timers::Timers;
 pub use types::{
     Action, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Route, Ticket, Time,
     Token, Transport, Verdict,
@@ -46,7 +47,6 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use table::{Id, Table};
-use timers::Timers;
 
 /// What a server is made of, shared by all workers.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ const SLOT: u64 = 1000;
 
 /// A wheel of things to look at.
 #[derive(Debug)]
-pub(super) struct Timers<T> {
+pub(crate) struct Timers<T> {
     slots: Vec<Vec<(Time, T)>>,
     /// The first slot, counted from time zero, that was not emptied yet.
     cursor: u64,
@@ -24,12 +24,12 @@ pub(super) struct Timers<T> {
 impl<T: Copy> Timers<T> {
     /// An empty wheel.
     #[must_use]
-    pub(super) fn new(now: Time) -> Self {
+    pub(crate) fn new(now: Time) -> Self {
         Self { slots: (0..SLOTS).map(|_| Vec::new()).collect(), cursor: now.0 / SLOT, len: 0 }
     }
 
     /// Asks for `what` to be looked at when `at` has come.
-    pub(super) fn set(&mut self, at: Time, what: T) {
+    pub(crate) fn set(&mut self, at: Time, what: T) {
         // A slot is emptied when it has passed whole, so whatever is in it is due.
         let slot = (at.0 / SLOT).max(self.cursor);
         let slot = slot.min(self.cursor + SLOTS as u64 - 1);
@@ -38,7 +38,7 @@ impl<T: Copy> Timers<T> {
     }
 
     /// Takes what is due into `due`; what went round too early is set again.
-    pub(super) fn take(&mut self, now: Time, due: &mut Vec<T>) {
+    pub(crate) fn take(&mut self, now: Time, due: &mut Vec<T>) {
         let end = now.0 / SLOT;
         // After a long sleep every slot is looked at once, not once for each second slept.
         self.cursor = self.cursor.max(end.saturating_sub(SLOTS as u64));
@@ -49,18 +49,18 @@ impl<T: Copy> Timers<T> {
 
     /// When to call [`Timers::take`] next; none if nothing is set.
     #[must_use]
-    pub(super) fn next(&self) -> Option<Time> {
+    pub(crate) fn next(&self) -> Option<Time> {
         (self.len > 0).then_some(Time((self.cursor + 1) * SLOT))
     }
 
     /// How many entries there are, those left behind among them.
     #[must_use]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
     /// Drops the entries that nobody waits for. A walk over everything: for when they are many.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         for slot in &mut self.slots {
             slot.retain(|(_, what)| keep(what));
             slot.shrink_to(2 * slot.len());

@@ -8,7 +8,7 @@ mod option;
 mod receive;
 mod send;
 
-pub(crate) use epoll::{Epoll, Events, Ready, watch};
+pub(crate) use epoll::{Epoll, Events, Interest, Ready};
 pub(crate) use host::{boot_milliseconds, host_addresses, raise_descriptor_limit};
 pub(crate) use option::{instruction, pending_error, set_option, steer};
 pub(crate) use receive::{Datagram, Inbox, take_error};
