@@ -1,6 +1,7 @@
 //! The command line: what is asked, and the answers that need no server.
 
 mod answers;
+mod bench;
 mod flags;
 
 use std::ffi::OsString;
@@ -10,11 +11,14 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, Failed, Loaded, Remark, Sources};
+use crate::load::Task;
 
 /// What comes of a command line.
 pub enum Outcome {
     /// Run the server; the sources can be read again on a reload.
     Run(Box<Loaded>, Sources),
+    /// Measure a server, or help somebody to.
+    Bench(Task),
     /// Everything is said; leave with this code.
     Done(u8),
 }
@@ -101,6 +105,7 @@ pub fn interpret(
     let sources = Sources { file: file(&matches), environment, flags: flags::read(&matches) };
     match matches.subcommand() {
         None => run(sources, &mut output),
+        Some(("bench", matches)) => bench::read(matches, &mut output).map_or_else(Outcome::Done, Outcome::Bench),
         Some((name, matches)) => Outcome::Done(answers::answer(name, matches, sources, crypto, &mut output)),
     }
 }
@@ -139,6 +144,7 @@ pub fn command() -> Command {
         .args(flags::native())
         .args(flags::coturn())
         .subcommands(answers::subcommands())
+        .subcommand(bench::subcommand())
         .after_help(AFTER_HELP)
 }
 

@@ -11,6 +11,8 @@
 //!   io ────────▶ turn ─▶ auth ─▶ wire   sockets ─▶ decisions ─▶ who ─▶ bytes
 //! ```
 //!
+//! [`load`] stands beside: it measures servers from the outside and uses [`io`], [`auth`] and [`wire`] to do so.
+//!
 //! Arrows may be skipped, never turned round; `tests/architecture.rs` holds the reason beside each.
 //! [`wire`], [`auth`] and [`turn`] are *pure*: time, randomness and keys come in as values, packets and
 //! actions go out. That is what lets a test turn ten minutes by hand and a fuzzer drive the whole server.
@@ -36,6 +38,7 @@
 //! | needs a secret | [`auth`] |
 //! | names a system call | [`io`], the file of that socket |
 //! | is read by a person running the server | [`admin`] or [`cli`] |
+//! | loads or measures a server, whoever made it | [`load`] |
 //! | is a default | [`config`], in the table |
 //! | connects two of the above | [`app`] |
 
@@ -45,5 +48,6 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod io;
+pub mod load;
 pub mod turn;
 pub mod wire;

@@ -4,6 +4,7 @@ use hairpin::app;
 use hairpin::auth::key::{Algorithm, Key};
 use hairpin::auth::rest;
 use hairpin::cli::{self, Crypto, Outcome};
+use hairpin::load;
 use std::process::ExitCode;
 
 /// The server could not start, or had to stop.
@@ -22,15 +23,21 @@ fn main() -> ExitCode {
             let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
             run(loaded.config, &warnings)
         }
+        Outcome::Bench(task) => finish(load::run(task)),
     }
 }
 
 /// Runs the server; what stopped it is the last thing that is said.
 fn run(config: hairpin::config::Config, warnings: &[String]) -> ExitCode {
-    match app::run(config, warnings) {
+    finish(app::run(config, warnings).map_err(|error| format!("{error:#}")))
+}
+
+/// Says what went wrong, if anything did, and turns it into an exit code.
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error}");
             ExitCode::from(CANNOT_RUN)
         }
     }

@@ -18,6 +18,7 @@ const MODULES: &[(&str, &str)] = &[
     ("admin", "operators read counters and send events; what they touch, they touch as everybody does"),
     ("config", "it says what was meant; a layer that read it would know about files"),
     ("cli", "it reads a command line and answers; what runs afterwards is not its business"),
+    ("load", "it measures any server from the outside; what it knew of this one would be a favour"),
     ("app", "nothing sees the assembly, so it may see everything"),
     ("main", "it turns a result into an exit code"),
 ];
@@ -38,6 +39,11 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("config", "turn", "choices and limits are the options of that layer"),
     ("config", "io", "so are those of sockets"),
     ("cli", "config", "flags are settings like any other"),
+    ("cli", "wire", "an address family is asked for"),
+    ("cli", "load", "what is to be measured is read"),
+    ("load", "wire", "requests are written and answers are read"),
+    ("load", "auth", "clients sign with keys, and make time-limited credentials"),
+    ("load", "io", "batches of datagrams and epoll are system calls"),
     ("app", "wire", "somebody has to see everything"),
     ("app", "auth", "it builds the credentials"),
     ("app", "turn", "it builds the server"),
@@ -49,6 +55,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("main", "app", "it runs it"),
     ("main", "cli", "it asks it what to do"),
     ("main", "config", "what was read is handed on"),
+    ("main", "load", "it runs a measurement"),
     ("main", "auth", "the command line makes keys and passwords"),
 ];
 

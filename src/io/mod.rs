@@ -17,7 +17,7 @@ mod relay;
 mod session;
 mod source;
 mod stream;
-mod sys;
+pub(crate) mod sys;
 pub mod tls;
 mod udp;
 mod worker;

@@ -1,5 +1,5 @@
 //! Socket options.
-#![expect(unsafe_code, reason = "setsockopt takes pointers")]
+#![expect(unsafe_code, reason = "setsockopt and getsockopt take pointers")]
 
 use super::check;
 use std::io;
@@ -34,17 +34,39 @@ pub(crate) fn instruction(code: u32, jt: u8, jf: u8, k: u32) -> libc::sock_filte
 
 /// Gives a `SO_REUSEPORT` group a program that chooses the socket for a datagram.
 pub(crate) fn steer(socket: &impl AsRawFd, program: &mut [libc::sock_filter]) -> io::Result<()> {
+    attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, program)
+}
+
+/// Gives a socket a program that says which datagrams it takes; the others count as dropped.
+pub(crate) fn filter(socket: &impl AsRawFd, program: &mut [libc::sock_filter]) -> io::Result<()> {
+    attach(socket, libc::SO_ATTACH_FILTER, program)
+}
+
+/// Gives a socket a classic BPF program.
+fn attach(socket: &impl AsRawFd, name: libc::c_int, program: &mut [libc::sock_filter]) -> io::Result<()> {
     let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_mut_ptr() };
     let size = mem::size_of_val(&program) as libc::socklen_t;
     // SAFETY: the kernel copies the program, which lives until the call returns.
+    check(unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, name, (&raw const program).cast(), size) })
+        .map(drop)
+}
+
+/// How many numbers SO_MEMINFO has (`SK_MEMINFO_VARS` of linux/sock_diag.h), and which one counts the drops.
+const MEMINFO: (usize, usize) = (9, 8);
+
+/// How many datagrams came to a socket and were dropped there, by its filter or for want of room. Wraps.
+pub(crate) fn drops(socket: &impl AsRawFd) -> io::Result<u32> {
+    let mut numbers = [0_u32; MEMINFO.0];
+    let mut size = mem::size_of_val(&numbers) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes of `numbers`.
     check(unsafe {
-        libc::setsockopt(
+        libc::getsockopt(
             socket.as_raw_fd(),
             libc::SOL_SOCKET,
-            libc::SO_ATTACH_REUSEPORT_CBPF,
-            (&raw const program).cast(),
-            size,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut size,
         )
-    })
-    .map(drop)
+    })?;
+    Ok(numbers[MEMINFO.1])
 }

@@ -1,0 +1,33 @@
+//! The workload of allocations: made, kept, refreshed, deleted.
+
+use super::campaign::Campaign;
+use super::client::Request;
+use super::report::{Allocations, Body, Phase, Report};
+use std::time::Instant;
+
+/// Runs it.
+pub(super) fn run(campaign: &mut Campaign) -> Result<Report, String> {
+    let before = campaign.resident()?;
+    let made = phase(campaign, Request::Allocate, "allocated")?;
+    let hold = campaign.plan.options.hold;
+    if !hold.is_zero() {
+        campaign.progress.say(&format!("{} allocations are held", made.done));
+        std::thread::sleep(hold);
+    }
+    let after = campaign.resident()?;
+    let refreshed = phase(campaign, Request::Refresh, "refreshed")?;
+    let deleted = phase(campaign, Request::Delete, "deleted")?;
+    let each = |(before, after): (u64, u64)| after.saturating_sub(before) as f64 / made.done.max(1) as f64;
+    let memory = before.zip(after).map(|pair| (pair.0, pair.1, each(pair)));
+    let body = Body::Allocations(Box::new(Allocations { made, refreshed, deleted, memory }));
+    Ok(Report::new(&campaign.plan, body))
+}
+
+/// Sends all clients on an errand and says what came of it.
+fn phase(campaign: &mut Campaign, request: Request, name: &'static str) -> Result<Phase, String> {
+    let began = Instant::now();
+    let tally = campaign.drive(request, false)?;
+    let phase = Phase::new(name, began.elapsed(), tally);
+    campaign.progress.say(&format!("{name}: {} in {:.2} s, {} failed", phase.done, phase.seconds, phase.failed()));
+    Ok(phase)
+}

@@ -1,0 +1,272 @@
+//! One client: what it asks of the server, and what it learns from the answers.
+//!
+//! Allocate and ChannelBind (or CreatePermission), later Refresh and ChannelBind again, at last Refresh with a
+//! lifetime of zero: each of these is an errand. Answers are believed without their integrity being checked.
+
+use super::link::Link;
+use super::plan::Plan;
+use super::trouble::{Trouble, What};
+use crate::auth::key::{Algorithm, Key};
+use crate::wire::{Class, Message, Method, Writer, address, attribute};
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// The channel of every client: each has an allocation of its own.
+pub(super) const CHANNEL: u16 = 0x4000;
+/// How long an answer is waited for before a request is sent again.
+const RETRANSMIT: Duration = Duration::from_millis(500);
+/// How often a request is sent.
+const TRIES: u8 = 8;
+/// How often a nonce may turn out stale in one errand.
+const STALE: u8 = 4;
+/// REQUESTED-TRANSPORT: UDP.
+const UDP: u32 = 17 << 24;
+
+/// What is asked of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Request {
+    /// Binding: is anybody there?
+    Binding,
+    /// Allocate, then [`Request::Admit`].
+    Allocate,
+    /// ChannelBind, or CreatePermission where there are no channels.
+    Admit,
+    /// Refresh, then [`Request::Admit`] again.
+    Refresh,
+    /// Refresh with a lifetime of zero.
+    Delete,
+}
+
+impl Request {
+    /// What is asked next.
+    fn next(self) -> Option<Self> {
+        matches!(self, Self::Allocate | Self::Refresh).then_some(Self::Admit)
+    }
+}
+
+/// A request that waits for its answer.
+struct Waiting {
+    request: Request,
+    id: [u8; 12],
+    bytes: Vec<u8>,
+    sent: Instant,
+    tries: u8,
+}
+
+/// What a client knows of the server's authentication.
+#[derive(Default)]
+struct Challenge {
+    realm: Vec<u8>,
+    nonce: Vec<u8>,
+    key: Option<Key>,
+    /// How often this errand was challenged or told that a nonce is stale.
+    count: u8,
+}
+
+/// A client.
+pub(super) struct Client {
+    /// How it reaches the server.
+    pub link: Link,
+    /// Where peers send to; none without an allocation.
+    pub relayed: Option<SocketAddr>,
+    /// How the last errand went; none while it is under way.
+    pub outcome: Option<Result<(), Trouble>>,
+    /// When the errand began.
+    pub began: Instant,
+    /// The socket's drop counter at the beginning of a step.
+    pub drops: u32,
+    /// Frames wait to be written.
+    pub is_behind: bool,
+    /// How often it has taken another socket.
+    pub sockets: u8,
+    waiting: Option<Waiting>,
+    challenge: Challenge,
+}
+
+impl Client {
+    /// A client that has asked nothing yet.
+    pub(super) fn new(link: Link) -> Self {
+        let (challenge, began) = (Challenge::default(), Instant::now());
+        Self {
+            link,
+            relayed: None,
+            outcome: Some(Ok(())),
+            began,
+            drops: 0,
+            is_behind: false,
+            sockets: 0,
+            waiting: None,
+            challenge,
+        }
+    }
+
+    /// Sets out on an errand.
+    pub(super) fn begin(&mut self, request: Request, plan: &Plan, peer: SocketAddr) {
+        (self.outcome, self.began, self.challenge.count) = (None, Instant::now(), 0);
+        self.ask(request, plan, peer);
+    }
+
+    /// Sends a request.
+    fn ask(&mut self, request: Request, plan: &Plan, peer: SocketAddr) {
+        let id = transaction();
+        let bytes = self.write(request, &id, plan, peer);
+        self.waiting = Some(Waiting { request, id, bytes, sent: Instant::now(), tries: 0 });
+        self.transmit();
+    }
+
+    /// Sends the request that waits, for the first time or again.
+    fn transmit(&mut self) {
+        let Some(waiting) = &mut self.waiting else { return };
+        (waiting.sent, waiting.tries) = (Instant::now(), waiting.tries + 1);
+        if let Err(error) = self.link.send(&waiting.bytes) {
+            self.break_off(&error);
+        }
+    }
+
+    /// Writes a request.
+    fn write(&self, request: Request, id: &[u8; 12], plan: &Plan, peer: SocketAddr) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        let indications = plan.options.indications;
+        let mut writer = Writer::new(&mut out, method(request, indications), Class::Request, id);
+        match request {
+            Request::Binding | Request::Refresh => {}
+            Request::Allocate => {
+                writer.number(attribute::REQUESTED_TRANSPORT, UDP);
+                if let Some(family) = plan.family() {
+                    writer.number(attribute::REQUESTED_ADDRESS_FAMILY, (family as u32) << 24);
+                }
+            }
+            Request::Admit => {
+                if !indications {
+                    writer.number(attribute::CHANNEL_NUMBER, u32::from(CHANNEL) << 16);
+                }
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+            }
+            Request::Delete => {
+                writer.number(attribute::LIFETIME, 0);
+            }
+        }
+        if let Some(key) = self.challenge.key.as_ref().filter(|_| request != Request::Binding) {
+            writer.attribute(attribute::USERNAME, plan.user.0.as_bytes());
+            writer.attribute(attribute::REALM, &self.challenge.realm);
+            writer.attribute(attribute::NONCE, &self.challenge.nonce);
+            writer.sha1(key.as_bytes());
+        }
+        out
+    }
+
+    /// Takes a message; if it is the answer, the errand goes on.
+    pub(super) fn handle(&mut self, bytes: &[u8], plan: &Plan, peer: SocketAddr) {
+        let (Some(waiting), Ok(message)) = (&self.waiting, Message::parse(bytes)) else { return };
+        let request = waiting.request;
+        if message.transaction() != waiting.id {
+            return;
+        }
+        match message.class() {
+            Class::Success => self.succeed(request, &message, plan, peer),
+            Class::Error => self.refuse(request, &message, plan, peer),
+            Class::Request | Class::Indication => {}
+        }
+    }
+
+    /// Takes a success.
+    fn succeed(&mut self, request: Request, message: &Message<'_>, plan: &Plan, peer: SocketAddr) {
+        if request == Request::Allocate {
+            let value = message.attribute(attribute::XOR_RELAYED_ADDRESS);
+            self.relayed = value.and_then(|value| address::decode_xor(value, &message.transaction()));
+            if self.relayed.is_none() {
+                return self.end(Err(Trouble { request, what: What::NoRelay }));
+            }
+        }
+        match request.next() {
+            Some(next) => self.ask(next, plan, peer),
+            None => self.end(Ok(())),
+        }
+    }
+
+    /// Takes an error: a challenge is met, anything else ends the errand.
+    fn refuse(&mut self, request: Request, message: &Message<'_>, plan: &Plan, peer: SocketAddr) {
+        let code = error_code(message);
+        let first = code == 401 && self.challenge.count == 0;
+        if first || (code == 438 && self.challenge.count < STALE) {
+            self.challenge.count += 1;
+            return match self.learn(message, plan) {
+                Ok(()) => self.ask(request, plan, peer),
+                Err(what) => self.end(Err(Trouble { request, what })),
+            };
+        }
+        // What is gone already need not be deleted.
+        let gone = request == Request::Delete && code == 437;
+        self.end(if gone { Ok(()) } else { Err(Trouble { request, what: What::Refused(code) }) });
+    }
+
+    /// Takes realm and nonce from a challenge.
+    fn learn(&mut self, message: &Message<'_>, plan: &Plan) -> Result<(), What> {
+        let value = |code| message.attribute(code).ok_or(What::NoChallenge);
+        self.challenge.nonce = value(attribute::NONCE)?.to_vec();
+        let realm = value(attribute::REALM)?;
+        if self.challenge.key.is_none() || self.challenge.realm != realm {
+            let text = std::str::from_utf8(realm).map_err(|_| What::NoChallenge)?;
+            let key = Key::long_term(Algorithm::Md5, &plan.user.0, text, &plan.user.1);
+            self.challenge.key = Some(key.map_err(|error| What::BadText(error.to_string()))?);
+            self.challenge.realm = realm.to_vec();
+        }
+        Ok(())
+    }
+
+    /// Looks at the time: sends again, or gives up.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let Some(waiting) = &mut self.waiting else { return };
+        if now.saturating_duration_since(waiting.sent) < RETRANSMIT {
+            return;
+        }
+        let request = waiting.request;
+        if waiting.tries >= TRIES {
+            self.end(Err(Trouble { request, what: What::Silence }));
+        } else if self.link.is_datagram() {
+            self.transmit();
+        } else {
+            // A connection loses nothing; it only takes its time.
+            (waiting.sent, waiting.tries) = (now, waiting.tries + 1);
+        }
+    }
+
+    /// Ends the errand because the way to the server is broken.
+    pub(super) fn break_off(&mut self, error: &std::io::Error) {
+        let request = self.waiting.as_ref().map_or(Request::Refresh, |waiting| waiting.request);
+        self.end(Err(Trouble { request, what: What::Broken(error.kind(), error.to_string()) }));
+    }
+
+    /// Ends the errand.
+    fn end(&mut self, outcome: Result<(), Trouble>) {
+        (self.waiting, self.outcome) = (None, Some(outcome));
+    }
+}
+
+/// The method of a request.
+fn method(request: Request, indications: bool) -> Method {
+    match request {
+        Request::Binding => Method::BINDING,
+        Request::Allocate => Method::ALLOCATE,
+        Request::Admit if indications => Method::CREATE_PERMISSION,
+        Request::Admit => Method::CHANNEL_BIND,
+        Request::Refresh | Request::Delete => Method::REFRESH,
+    }
+}
+
+/// A transaction id. Its first byte lets the answer through every filter, its second is that of no tag.
+fn transaction() -> [u8; 12] {
+    let mut id = [super::traffic::SAMPLED, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    // Each state has keys of its own.
+    id[4..].copy_from_slice(&RandomState::new().hash_one(0_u8).to_be_bytes());
+    id
+}
+
+/// The code of an error; zero if it has none.
+fn error_code(message: &Message<'_>) -> u16 {
+    match message.attribute(attribute::ERROR_CODE) {
+        Some([_, _, class, number, ..]) => u16::from(class & 7) * 100 + u16::from(*number),
+        _ => 0,
+    }
+}

@@ -1,0 +1,190 @@
+//! Errands of many clients at once: set-up, refresh, deletion.
+
+use super::client::{Client, Request};
+use super::link::Link;
+use super::meter::histogram;
+use super::trouble::Trouble;
+use super::worker::Worker;
+use hdrhistogram::Histogram;
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// How long a client waits before it takes another socket.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How many sockets it tries.
+const SOCKETS: u8 = 12;
+/// So many failures without one success are enough to give up.
+const HOPELESS: u64 = 64;
+
+/// What came of an errand of many.
+pub(super) struct Tally {
+    /// How many clients succeeded.
+    pub done: u64,
+    /// How long each took, in nanoseconds.
+    pub latency: Histogram<u64>,
+    /// Failures by their kind.
+    pub errors: BTreeMap<String, u64>,
+    /// The first failure.
+    pub first: Option<Trouble>,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { done: 0, latency: histogram(), errors: BTreeMap::new(), first: None }
+    }
+}
+
+impl Tally {
+    /// Counts one client.
+    fn count(&mut self, outcome: Result<(), Trouble>, began: Instant) {
+        match outcome {
+            Ok(()) => {
+                self.done += 1;
+                self.latency.saturating_record(began.elapsed().as_nanos() as u64);
+            }
+            Err(trouble) => {
+                *self.errors.entry(trouble.label()).or_default() += 1;
+                self.first.get_or_insert(trouble);
+            }
+        }
+    }
+
+    /// Adds what another thread counted.
+    pub(super) fn add(&mut self, other: Self) {
+        self.done += other.done;
+        // Both have the same bounds.
+        _ = self.latency.add(&other.latency);
+        for (label, count) in other.errors {
+            *self.errors.entry(label).or_default() += count;
+        }
+        self.first = self.first.take().or(other.first);
+    }
+
+    /// How many clients failed.
+    pub(super) fn failed(&self) -> u64 {
+        self.errors.values().sum()
+    }
+}
+
+/// The clients that are under way.
+#[derive(Default)]
+struct UnderWay {
+    /// Those that wait for an answer.
+    active: Vec<usize>,
+    /// Those that wait before they try another socket.
+    paused: Vec<(Instant, usize)>,
+}
+
+impl UnderWay {
+    fn len(&self) -> usize {
+        self.active.len() + self.paused.len()
+    }
+}
+
+impl Worker {
+    /// Sends every client on an errand, `window` of them at a time. With `strict`, the first failure ends it.
+    pub(super) fn drive(&mut self, request: Request, window: usize, strict: bool) -> io::Result<Tally> {
+        let (mut tally, mut under_way, mut next) = (Tally::default(), UnderWay::default(), 0);
+        while next < self.share || under_way.len() > 0 {
+            while next < self.share && under_way.len() < window {
+                if self.dispatch(next, request)? {
+                    under_way.active.push(next);
+                }
+                next += 1;
+            }
+            self.listen()?;
+            self.resume(&mut under_way, request)?;
+            self.settle(&mut under_way, &mut tally);
+            if tally.done == 0 && tally.failed() >= HOPELESS || strict && tally.failed() > 0 {
+                break;
+            }
+        }
+        Ok(tally)
+    }
+
+    /// Sends a client on its way, a new one if need be; false if it has no allocation to look after.
+    fn dispatch(&mut self, index: usize, request: Request) -> io::Result<bool> {
+        if index == self.clients.len() {
+            let link = self.open(index)?;
+            self.clients.push(Client::new(link));
+        }
+        let Some(client) = self.clients.get_mut(index) else { return Ok(false) };
+        let needed = matches!(request, Request::Refresh | Request::Delete);
+        if needed && client.relayed.is_none() {
+            return Ok(false);
+        }
+        client.begin(request, &self.plan, self.peer);
+        Ok(true)
+    }
+
+    /// Opens a way to the server.
+    fn open(&self, index: usize) -> io::Result<Link> {
+        let link = Link::open(&self.plan)?;
+        self.epoll.add(&link, index as u64)?;
+        Ok(link)
+    }
+
+    /// Takes the answers that have come, or waits a little for some.
+    fn listen(&mut self) -> io::Result<()> {
+        let ready = self.epoll.wait(&mut self.events, Duration::from_millis(2))?;
+        for index in 0..ready {
+            let Some(client) = self.clients.get_mut(self.events.at(index).token as usize) else { continue };
+            loop {
+                match client.link.receive(&mut self.buffer) {
+                    Ok(Some(len)) => client.handle(&self.buffer[..len], &self.plan, self.peer),
+                    Ok(None) => break,
+                    Err(error) => {
+                        // A broken stream would be ready for ever.
+                        _ = self.epoll.remove(&client.link);
+                        client.break_off(&error);
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the time, and lets those try again that have waited long enough.
+    fn resume(&mut self, under_way: &mut UnderWay, request: Request) -> io::Result<()> {
+        let now = Instant::now();
+        for index in &under_way.active {
+            let client = &mut self.clients[*index];
+            client.handle_timeout(now);
+            // A connection that has just been made takes what had to wait for it.
+            if let Err(error) = client.link.flush() {
+                client.break_off(&error);
+            }
+        }
+        let again: Vec<(Instant, usize)> = under_way.paused.extract_if(.., |(when, _)| *when <= now).collect();
+        for (_, index) in again {
+            let link = self.open(index)?;
+            let client = &mut self.clients[index];
+            (client.link, client.sockets) = (link, client.sockets + 1);
+            client.begin(request, &self.plan, self.peer);
+            under_way.active.push(index);
+        }
+        Ok(())
+    }
+
+    /// Counts those that have come to an end.
+    fn settle(&mut self, under_way: &mut UnderWay, tally: &mut Tally) {
+        let ended: Vec<usize> =
+            under_way.active.extract_if(.., |index| self.clients[*index].outcome.is_some()).collect();
+        for index in ended {
+            let client = &mut self.clients[index];
+            let Some(outcome) = client.outcome.take() else { continue };
+            match outcome {
+                Err(trouble) if trouble.may_pass() && client.sockets < SOCKETS => {
+                    under_way.paused.push((Instant::now() + PAUSE, index));
+                }
+                Err(trouble) => {
+                    client.relayed = None;
+                    tally.count(Err(trouble), client.began);
+                }
+                Ok(()) => tally.count(Ok(()), client.began),
+            }
+        }
+    }
+}

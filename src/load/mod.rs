@@ -1,0 +1,91 @@
+//! LOAD: `hairpin bench`, which measures any TURN server from the outside.
+//!
+//! It is a client of servers and knows nothing of this one: everything goes through sockets, and what it says of a
+//! server's process it reads in /proc. It never sends faster than it was asked to, never counts what it cannot have
+//! seen, and says so when it was slower than what it measures.
+//!
+//! To read on: [`options`] (what is asked for) and `plan` (with every name looked up); `campaign` (set-up, search,
+//! final measurement) drives one `worker` for each thread, whose clients go on errands (`client`, `crowd`) over a
+//! `link` (`stream` for TCP and TLS) and then send (`send`) packets (`traffic`) at a [`pace`]; `filter` is why
+//! receiving costs next to nothing; [`meter`] counts, [`search`] decides; `report`, `page` and `chart` tell.
+
+mod allocate;
+mod campaign;
+mod chart;
+mod client;
+mod crowd;
+mod filter;
+mod link;
+pub mod meter;
+pub mod mix;
+pub mod options;
+pub mod pace;
+mod page;
+mod peer;
+mod plan;
+mod report;
+pub mod search;
+mod send;
+mod stream;
+pub mod target;
+mod traffic;
+mod trouble;
+mod worker;
+
+pub use options::{Options, Task};
+pub use traffic::SMALLEST;
+
+use campaign::Campaign;
+use options::Workload;
+use plan::Plan;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// Does what is asked, and prints what came of it.
+///
+/// # Errors
+/// What went wrong, for a person.
+pub fn run(task: Task) -> Result<(), String> {
+    crate::io::raise_descriptor_limit();
+    match task {
+        Task::Echo(addr) => echo(addr),
+        Task::Measure(options) => {
+            let url = options.target.to_string();
+            measure(*options).map_err(|error| format!("{url}: {error}"))
+        }
+    }
+}
+
+/// Measures a server.
+fn measure(options: Options) -> Result<(), String> {
+    let plan = Arc::new(Plan::new(options)?);
+    let mut campaign = Campaign::new(&plan)?;
+    let report = match plan.options.workload {
+        Workload::Allocate => allocate::run(&mut campaign)?,
+        Workload::Relay | Workload::Binding => campaign.run()?,
+    };
+    campaign.progress.done();
+    if let Some(file) = &plan.options.html {
+        std::fs::write(file, page::page(&report)).map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    if plan.options.json {
+        println!("{:#}", report.json())
+    } else {
+        print!("{}", report.table())
+    }
+    Ok(())
+}
+
+/// Sends packets back until the process ends.
+fn echo(addr: SocketAddr) -> Result<(), String> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed = |error| format!("echo: {addr}: {error}");
+    let sockets = peer::open_echo(addr, threads).map_err(failed)?;
+    println!("echo on {}", sockets[0].local_addr().map_err(failed)?);
+    let run = |socket| move || peer::echo(&socket);
+    let threads: Vec<_> = sockets.into_iter().map(|socket| std::thread::spawn(run(socket))).collect();
+    for thread in threads {
+        thread.join().map_err(|_| "echo: a thread has panicked".to_owned())?.map_err(failed)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Peers: the built-in one of each thread, and the echo on another machine.
+
+use super::filter;
+use super::link::datagram_socket;
+use super::traffic::{DOWN, Tag, UP, WAY_AT};
+use crate::io::sys::{Courier, Datagram, Epoll, Events, Inbox, Parcel, set_option};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+/// Bytes that may wait for a peer.
+const BUFFER: libc::c_int = 16 << 20;
+/// Datagrams that an echo takes at once.
+const SLOTS: usize = 64;
+
+/// Opens a socket for a built-in peer.
+pub(super) fn open(ip: IpAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+    let socket = datagram_socket(SocketAddr::new(ip, 0))?;
+    enlarge(&socket);
+    filter::sample_payloads(&socket)?;
+    let addr = socket.local_addr()?;
+    Ok((socket, addr))
+}
+
+/// Asks for a large receive buffer. Beyond the system's limit that is a right of few, and not needed by all.
+fn enlarge(socket: &impl AsRawFd) {
+    _ = set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
+}
+
+/// Opens the sockets of an echo, one for each thread, all at one address.
+pub(super) fn open_echo(addr: SocketAddr, threads: usize) -> io::Result<Vec<UdpSocket>> {
+    let first = echo_socket(addr)?;
+    let addr = first.local_addr()?;
+    let more = (1..threads).map(|_| echo_socket(addr));
+    std::iter::once(Ok(first)).chain(more).collect()
+}
+
+/// Opens one of them. The kernel joins datagrams that it receives, so that fewer calls are needed.
+fn echo_socket(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    enlarge(&socket);
+    // An old kernel does not join datagrams; then they come one by one.
+    _ = set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, 1);
+    socket.bind(&SockAddr::from(addr))?;
+    Ok(socket.into())
+}
+
+/// Sends back what comes, until the process ends.
+///
+/// Only packets of a measurement that are on their way up are sent back, and they are marked as on their way
+/// down: two echoes never talk to each other.
+pub(super) fn echo(socket: &UdpSocket) -> io::Result<()> {
+    let (mut inbox, mut courier, epoll) = (Inbox::new(SLOTS), Courier::new(SLOTS), Epoll::new()?);
+    let mut events = Events::new(1);
+    epoll.add(socket, 0)?;
+    loop {
+        match inbox.receive(socket.as_raw_fd(), 0, SLOTS) {
+            Ok(count) => send_back(socket, &inbox, count, &mut courier)?,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                _ = epoll.wait(&mut events, Duration::from_secs(1))?
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sends back a batch. What the kernel has no room for is lost.
+fn send_back(socket: &UdpSocket, inbox: &Inbox, count: usize, courier: &mut Courier) -> io::Result<()> {
+    let datagrams = (0..count).filter_map(|slot| inbox.datagram(slot)).filter(|datagram| is_ours(inbox, *datagram));
+    let parcels = datagrams.map(|datagram| {
+        let mut sizes = datagram.segments().map(|(_, len)| len as u16);
+        let segment = sizes.next().filter(|_| sizes.next().is_some());
+        let parts = datagram.segments().flat_map(|(start, len)| turned(inbox.part(start, len)));
+        Parcel { to: datagram.from, connected: false, source: None, tos: 0, segment, parts }
+    });
+    match courier.send(socket.as_raw_fd(), parcels) {
+        // One address that cannot be reached must not end it for the others.
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Err(error),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether all that the kernel has joined are packets on their way up.
+fn is_ours(inbox: &Inbox, datagram: Datagram) -> bool {
+    let tag = |(start, len)| Tag::of_payload(inbox.part(start, len));
+    datagram.segments().all(|segment| tag(segment).is_some_and(|tag| tag.way == UP))
+}
+
+/// A payload with its way turned round.
+fn turned(payload: &[u8]) -> [&[u8]; 3] {
+    [&payload[..WAY_AT], &[DOWN], &payload[WAY_AT + 1..]]
+}

@@ -1,0 +1,121 @@
+//! The options, with every name looked up and every default filled in.
+
+use super::options::{Credentials, Options, Peer, Trust, Workload};
+use super::stream::{Tls, settings};
+use super::target::Transport;
+use crate::auth::rest;
+use crate::wire::address::Family;
+use rustls_pki_types::ServerName;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long time-limited credentials are good: no measurement takes longer.
+const TTL: Duration = Duration::from_secs(24 * 3600);
+/// Packets whose latency is measured, in a second and on one thread, if there are as many: enough for a
+/// percentile of 99.9, few enough to cost nothing.
+pub(super) const SAMPLES: f64 = 20_000.0;
+
+/// What is done, in every detail.
+pub(super) struct Plan {
+    /// What was asked for.
+    pub options: Options,
+    /// The server's address.
+    pub server: SocketAddr,
+    /// Name and password of the clients.
+    pub user: (String, String),
+    /// Where the built-in peers are, if there are any.
+    pub peer: IpAddr,
+    /// For TLS: whom to trust.
+    pub tls: Option<Tls>,
+    /// How many threads there are.
+    pub threads: usize,
+}
+
+impl Plan {
+    /// Looks up and fills in.
+    pub(super) fn new(options: Options) -> Result<Self, String> {
+        let server = resolve(&options.target.host, options.target.port)?;
+        let peer = peer(&options, server)?;
+        let tls = if options.target.transport == Transport::Tls { Some(tls(&options)?) } else { None };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = options.threads.unwrap_or(cores.saturating_sub(1)).clamp(1, options.clients);
+        Ok(Self { server, user: user(options.credentials.as_ref()), peer, tls, threads, options })
+    }
+
+    /// How often each packet is relayed.
+    pub(super) fn crossings(&self) -> u64 {
+        if self.is_echoed() { 2 } else { 1 }
+    }
+
+    /// A remote peer sends everything back.
+    pub(super) fn is_echoed(&self) -> bool {
+        matches!(self.options.peer, Peer::Remote(_)) && self.options.workload == Workload::Relay
+    }
+
+    /// The family that Allocate asks for. An old server may not know the attribute, so IPv4 goes unsaid.
+    pub(super) fn family(&self) -> Option<Family> {
+        let peer = match self.options.peer {
+            Peer::Remote(addr) => addr.ip(),
+            Peer::BuiltIn(_) => self.peer,
+        };
+        self.options.family.or(Some(Family::of(peer)).filter(|family| *family == Family::V6))
+    }
+}
+
+/// The first address of a name.
+fn resolve(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let found = (host, port).to_socket_addrs().map_err(|error| format!("{host}: {error}"))?.next();
+    found.ok_or_else(|| format!("{host}: this name has no address"))
+}
+
+/// Where built-in peers are.
+fn peer(options: &Options, server: SocketAddr) -> Result<IpAddr, String> {
+    let ip = match options.peer {
+        Peer::BuiltIn(Some(ip)) => ip,
+        Peer::BuiltIn(None) => {
+            local_address(server).map_err(|error| format!("{server}: no way leads there: {error}"))?
+        }
+        Peer::Remote(addr) => addr.ip(),
+    };
+    match options.family {
+        Some(family) if family != Family::of(ip) => Err(format!(
+            "--relay-family {} does not reach the peer {ip}; give --peer-address with an address of that family",
+            if family == Family::V4 { 4 } else { 6 }
+        )),
+        _ => Ok(ip),
+    }
+}
+
+/// The local address from which another one is reached.
+fn local_address(to: SocketAddr) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind(if to.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" })?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Whom to trust.
+fn tls(options: &Options) -> Result<Tls, String> {
+    let roots = match &options.trust {
+        Some(Trust::Roots(file)) => Some(file.as_path()),
+        Some(Trust::Anyone) => None,
+        None => return Err("turns: needs --ca FILE (whom to trust) or --insecure (anybody)".to_owned()),
+    };
+    let name = options.tls_name.as_ref().unwrap_or(&options.target.host).clone();
+    let server = ServerName::try_from(name.clone());
+    let name = server.map_err(|_| format!("{name:?} can be no name of a server; see --tls-name"))?;
+    Ok(Tls { config: Arc::new(settings(roots)?), name })
+}
+
+/// Name and password of the clients.
+fn user(credentials: Option<&Credentials>) -> (String, String) {
+    match credentials {
+        None => Default::default(),
+        Some(Credentials::Static(user, password)) => (user.clone(), password.clone()),
+        Some(Credentials::Secret(secret)) => {
+            let expiry = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + TTL;
+            rest::mint(secret, "bench", expiry.as_secs(), ':')
+        }
+    }
+}

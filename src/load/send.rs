@@ -1,0 +1,147 @@
+//! What a worker sends in one turn.
+
+use super::client::Client;
+use super::link::{Link, is_full};
+use super::traffic::{Lane, Pick};
+use super::trouble::Stopped;
+use super::worker::Worker;
+use crate::io::sys::{Courier, Parcel};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Parcels that leave one socket at once.
+pub(super) const PARCELS: usize = 64;
+/// Packets of clients that are sent in a turn; then it is looked whether something has come.
+const TURN: u64 = 32;
+/// The same for streams, which write all frames of a turn at once.
+const STREAM_TURN: u64 = 512;
+
+impl Worker {
+    /// Sends what is due; says whether anything was.
+    pub(super) fn send(&mut self, now: u64, courier: &mut Courier) -> Result<bool, Stopped> {
+        let burst = self.plan.options.burst as u64;
+        let stream = self.clients.first().is_some_and(|client| !client.link.is_datagram());
+        let most = if stream { STREAM_TURN } else { TURN.max(burst) };
+        let up = self.up.pace.due(now).min(most) / burst;
+        let down = self.down.pace.due(now).min(PARCELS as u64 * burst) / burst;
+        match (stream, burst) {
+            (true, _) => self.send_frames(up),
+            (false, 1) => self.send_singly(up)?,
+            (false, _) => self.send_bursts(up, courier)?,
+        }
+        self.send_down(down, courier)?;
+        self.up.pace.settle(up * burst);
+        self.down.pace.settle(down * burst);
+        self.flush()?;
+        Ok(up + down > 0)
+    }
+
+    /// Sends one packet from each client whose turn it is: a call of its own is the cheapest.
+    fn send_singly(&mut self, count: u64) -> io::Result<()> {
+        for _ in 0..count {
+            let pick = self.up.pick(self.clock);
+            let client = self.up.turn(self.clients.len());
+            let Link::Datagram(socket) = &self.clients[client].link else { continue };
+            match socket.send(self.up.bytes(pick)) {
+                Ok(_) => self.counts.sent += 1,
+                Err(error) if is_full(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a burst from each client whose turn it is.
+    fn send_bursts(&mut self, count: u64, courier: &mut Courier) -> io::Result<()> {
+        let mut picks = Vec::with_capacity(PARCELS);
+        for _ in 0..count {
+            picks.clear();
+            picks.extend((0..self.plan.options.burst).map(|_| self.up.pick(self.clock)));
+            let client = &self.clients[self.up.turn(self.clients.len())];
+            let bursts = [(self.plan.server, picks.as_slice())];
+            self.counts.sent += send_all(courier, client.link.as_raw_fd(), true, &self.up, &bursts)?;
+        }
+        Ok(())
+    }
+
+    /// Sends bursts from the peer to the relays whose turn it is, all at once.
+    fn send_down(&mut self, count: u64, courier: &mut Courier) -> io::Result<()> {
+        let Some(socket) = self.socket.as_ref().filter(|_| count > 0) else { return Ok(()) };
+        let burst = self.plan.options.burst;
+        let picks: Vec<Pick> = (0..count as usize * burst).map(|_| self.down.pick(self.clock)).collect();
+        let clients = &self.clients;
+        let relays = |lane: &mut Lane| clients[lane.turn(clients.len())].relayed;
+        let relays: Vec<SocketAddr> = (0..count).filter_map(|_| relays(&mut self.down)).collect();
+        let bursts: Vec<(SocketAddr, &[Pick])> = relays.into_iter().zip(picks.chunks(burst)).collect();
+        self.counts.sent += send_all(courier, socket.as_raw_fd(), false, &self.down, &bursts)?;
+        Ok(())
+    }
+
+    /// Adds frames to the streams of the clients whose turn it is. What a server that does not read leaves no room
+    /// for counts as sent, for it is lost on its account.
+    fn send_frames(&mut self, count: u64) {
+        for _ in 0..count {
+            let index = self.up.turn(self.clients.len());
+            let client = &mut self.clients[index];
+            let Link::Stream(stream) = &mut client.link else { continue };
+            for _ in 0..self.plan.options.burst {
+                let pick = self.up.pick(self.clock);
+                stream.push(self.up.bytes(pick));
+                self.counts.sent += 1;
+            }
+            if !std::mem::replace(&mut client.is_behind, true) {
+                self.behind.push(index);
+            }
+        }
+    }
+
+    /// Writes what the streams have gathered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let (clients, mut result) = (&mut self.clients, Ok(()));
+        self.behind.retain(|index| {
+            let client = &mut clients[*index];
+            client.is_behind = flush(client).unwrap_or_else(|error| {
+                result = Err(error);
+                false
+            });
+            client.is_behind
+        });
+        result
+    }
+}
+
+/// Writes what a client's stream has gathered; says whether something is left.
+fn flush(client: &mut Client) -> io::Result<bool> {
+    let Link::Stream(stream) = &mut client.link else { return Ok(false) };
+    stream.flush()?;
+    Ok(stream.is_behind())
+}
+
+/// Sends bursts, each to one address; says how many packets the kernel took. Packets of one size leave as one
+/// buffer that the kernel divides.
+fn send_all(
+    courier: &mut Courier,
+    socket: RawFd,
+    connected: bool,
+    lane: &Lane,
+    bursts: &[(SocketAddr, &[Pick])],
+) -> io::Result<u64> {
+    let most = lane.joined();
+    let runs = bursts.iter().flat_map(|(to, picks)| picks.chunks(most).map(move |run| (*to, run)));
+    let runs: Vec<(SocketAddr, &[Pick])> = runs.collect();
+    let mut sent = 0;
+    for batch in runs.chunks(PARCELS) {
+        let parcels = batch.iter().map(|(to, run)| {
+            let segment = (run.len() > 1).then(|| lane.bytes(run[0]).len() as u16);
+            let parts = run.iter().map(|pick| lane.bytes(*pick));
+            Parcel { to: *to, connected, source: None, tos: 0, segment, parts }
+        });
+        let taken = match courier.send(socket, parcels) {
+            Err(error) if is_full(&error) => 0,
+            other => other?,
+        };
+        sent += batch[..taken].iter().map(|(_, run)| run.len() as u64).sum::<u64>();
+    }
+    Ok(sent)
+}
