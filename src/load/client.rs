@@ -232,9 +232,10 @@ impl Client {
         }
     }
 
-    /// Ends the errand because the way to the server is broken.
+    /// Ends the errand because the way to the server is broken; the first reason is the one to tell.
     pub(super) fn break_off(&mut self, error: &std::io::Error) {
-        let request = self.waiting.as_ref().map_or(Request::Refresh, |waiting| waiting.request);
+        let Some(waiting) = &self.waiting else { return };
+        let request = waiting.request;
         self.end(Err(Trouble { request, what: What::Broken(error.kind(), error.to_string()) }));
     }
 

@@ -21,8 +21,9 @@ const KEPT_UP: f64 = 0.97;
 const BUSY: f64 = 95.0;
 /// How close the bounds come, as a ratio.
 const CLOSE: f64 = 1.03;
-/// Loss beyond this is believed at once; below, a step is repeated, as it may be a mishap of the machine.
-const GROSS: f64 = 5.0;
+/// Loss beyond this is believed at once, in percent. What failed by less is tried again, as it may have been a mishap
+/// of the machine.
+const GROSS: f64 = 50.0;
 /// The rates that are tried lie between these.
 const LOWEST: f64 = 100.0;
 const HIGHEST: f64 = 100_000_000.0;
@@ -69,7 +70,7 @@ pub fn highest<E>(start: f64, max_loss: f64, mut measure: impl FnMut(f64) -> Res
     Ok(good)
 }
 
-/// Measures once; again if little was lost.
+/// Measures once; again if that did not pass by little.
 fn passes_twice<E>(rate: f64, max_loss: f64, measure: &mut impl FnMut(f64) -> Result<Trial, E>) -> Result<bool, E> {
     let trial = measure(rate)?;
     if trial.passed(max_loss) || trial.loss > GROSS {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 /// Somebody who issues certificates, and whom clients trust.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    pub issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {

@@ -1,0 +1,244 @@
+//! `hairpin bench` against the real server: what it measures adds up, and what goes wrong is said.
+//!
+//! Rates are low and nothing is asserted about speed.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub, dead_code)]
+
+#[path = "server/certificates.rs"]
+mod certificates;
+#[path = "server/client.rs"]
+mod client;
+#[path = "server/harness.rs"]
+mod harness;
+#[path = "server/space.rs"]
+mod space;
+
+use certificates::Authority;
+use harness::*;
+use serde_json::Value;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+
+/// Fixed rate and a short measurement, by alice.
+const SHORT: &str = "--clients 5 --rate 500 --duration 1s --json --user alice";
+
+/// Runs the generator: exit code, standard output, standard error.
+fn bench(url: &str, flags: &str) -> (i32, String, String) {
+    let words: Vec<&str> = ["bench", url].into_iter().chain(flags.split_whitespace()).collect();
+    let alice = flags.contains("--user alice") && !flags.contains("--password");
+    let password: &[&str] = if alice { &["--password", ALICE.1] } else { &[] };
+    // Not within the patience of other tests: a search takes as long as it takes.
+    let output = command(&[words.as_slice(), password].concat()).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+/// Measures, and returns the document.
+fn measured(url: &str, flags: &str) -> Value {
+    let (code, out, err) = bench(url, flags);
+    assert_eq!(code, 0, "{url} {flags}: {err}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+}
+
+/// A number of the result.
+fn number(document: &Value, path: &str) -> f64 {
+    document.pointer(path).and_then(Value::as_f64).unwrap_or_else(|| panic!("{path} in {document:#}"))
+}
+
+/// Measures at a low rate and checks that about everything arrives.
+fn relays(url: &str, flags: &str) -> Value {
+    let document = measured(url, &format!("{SHORT} {flags}"));
+    let result = |name: &str| number(&document, &format!("/result/{name}"));
+    assert_eq!(result("offered_pps"), 500.0);
+    assert!(result("sent_pps") > 300.0, "{flags}: {document:#}");
+    assert!(result("loss_percent") < 10.0, "{flags}: {document:#}");
+    assert!(result("relayed_pps") > 250.0, "{flags}: {document:#}");
+    assert!(result("latency_us/p50") > 0.0 && result("latency_us/p99.9") >= result("latency_us/p50"));
+    document
+}
+
+/// The URL of a server.
+fn turn(addr: SocketAddr) -> String {
+    format!("turn:{addr}")
+}
+
+#[test]
+fn every_way_of_sending_is_relayed_over_udp() {
+    let server = Setup::new().start();
+    let url = turn(server.addr);
+    for flags in [
+        "--direction up",
+        "--direction down",
+        "--direction both",
+        "--send",
+        "--send --direction down",
+        "--burst 8",
+        "--burst 8 --direction down --size 1400",
+        "--mix call",
+        "--mix call --burst 4 --send",
+        "--size 16 --threads 2",
+    ] {
+        relays(&url, flags);
+    }
+}
+
+#[test]
+fn streams_are_relayed() {
+    let server = Setup::new().start();
+    let url = format!("turn:{}?transport=tcp", server.addr);
+    for flags in ["", "--send", "--burst 8 --direction up", "--mix call --direction down", "--size 17"] {
+        relays(&url, flags);
+    }
+}
+
+#[test]
+fn tls_is_relayed_for_those_who_say_whom_they_trust() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "leaf", "turn.example");
+    let roots = folder.write("roots.pem", &authority.issuer.pem());
+    let server = Setup::new().certificates(&[pair]).start();
+    let url = format!("turns:{}", server.tls);
+    relays(&url, "--insecure");
+    relays(&url, &format!("--ca {} --tls-name turn.example --send", roots.display()));
+    let (code, _, err) = bench(&url, SHORT);
+    assert!(code == 1 && err.contains("--ca"), "{err}");
+    let (code, _, err) = bench(&url, &format!("{SHORT} --ca {}", roots.display()));
+    assert!(code == 2 && err.contains("--tls-name"), "the certificate has another name: {err}");
+    let plain = Setup::new().start();
+    let (code, _, err) = bench(&format!("turns:{}", plain.addr), &format!("{SHORT} --insecure"));
+    assert!(code == 2 && err.contains("allocate: "), "no TLS on that port: {err}");
+}
+
+#[test]
+fn ipv6_is_relayed() {
+    if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        return eprintln!("skipped: ipv6_is_relayed: needs the address ::1");
+    }
+    let server = Setup::at(IpAddr::V6(Ipv6Addr::LOCALHOST)).start();
+    relays(&turn(server.addr), "");
+    relays(&turn(server.addr), "--send");
+    relays(&format!("turn:{}?transport=tcp", server.addr), "");
+}
+
+#[test]
+fn a_remote_peer_sends_everything_back() {
+    let server = Setup::new().start();
+    let echo = Server::spawn(&["bench", "--echo", "127.0.0.1:0"], None);
+    echo.out.wait_for("echo on ");
+    let addr = echo.out.text().rsplit(' ').next().unwrap().to_owned();
+    for flags in ["", "--send", "--burst 8", "--mix call"] {
+        let document = relays(&turn(server.addr), &format!("--remote-peer {addr} {flags}"));
+        assert!(document["direction"].as_str().unwrap().contains("twice"));
+    }
+    let (code, _, err) = bench(&turn(server.addr), &format!("{SHORT} --remote-peer {addr} --direction up"));
+    assert!(code == 1 && err.contains("--direction"), "{err}");
+}
+
+#[test]
+fn allocations_are_made_refreshed_and_deleted() {
+    let server = Setup::new().start();
+    let pid = server.child.id();
+    let flags = format!("--workload allocate --clients 100 --json --user alice --hold 1s --pid {pid}");
+    let document = measured(&turn(server.addr), &flags);
+    for phase in ["allocate", "refresh", "delete"] {
+        assert_eq!(number(&document, &format!("/{phase}/done")), 100.0, "{document:#}");
+        assert!(number(&document, &format!("/{phase}/latency_us/p99")) > 0.0);
+    }
+    assert!(number(&document, "/memory/after") > 0.0);
+    let said = || server.err.text();
+    server.err.wait_for("allocation ended");
+    assert_eq!(said().matches("allocation made").count(), 100);
+    eventually("every allocation is given back", || (said().matches("allocation ended").count() == 100).then_some(()));
+}
+
+#[test]
+fn time_limited_credentials_are_made_of_a_secret() {
+    let server = Setup::new().set("auth.secrets", "\"one-word-of-a-secret\"").start();
+    let flags = "--workload allocate --clients 3 --json --secret one-word-of-a-secret";
+    assert_eq!(number(&measured(&turn(server.addr), flags), "/allocate/done"), 3.0);
+}
+
+#[test]
+fn refusals_of_some_allocations_are_counted_by_code() {
+    let server = Setup::new().set("limits.user-allocations", "5").start();
+    let document = measured(&turn(server.addr), "--workload allocate --clients 8 --json --user alice");
+    assert_eq!(number(&document, "/allocate/done"), 5.0);
+    assert_eq!(number(&document, "/allocate/errors/486"), 3.0);
+}
+
+#[test]
+fn binding_requests_are_answered() {
+    let server = Setup::new().start();
+    for url in [format!("stun:{}", server.addr), format!("turn:{}?transport=tcp", server.addr)] {
+        let document = measured(&url, "--workload binding --clients 3 --rate 300 --duration 1s --json");
+        assert!(number(&document, "/result/relayed_pps") > 150.0, "{document:#}");
+    }
+}
+
+#[test]
+fn a_report_holds_what_its_numbers_depend_on() {
+    let (server, folder) = (Setup::new().start(), Folder::new());
+    let page = folder.path("report.html");
+    let pid = server.child.id();
+    let document = relays(&turn(server.addr), &format!("--html {} --pid {pid}", page.display()));
+    for name in
+        ["cpu", "cores", "kernel", "url", "workload", "clients", "threads", "direction", "size", "burst", "peer"]
+    {
+        assert!(!document[name].is_null(), "{name} in {document:#}");
+    }
+    assert!(number(&document, "/result/server/resident_bytes") > 0.0);
+    assert_eq!(document["steps"].as_array().unwrap().len(), 1);
+    assert!(document["generator_limited"].is_boolean());
+    holds_charts(&page);
+    let (_, table, progress) = bench(&turn(server.addr), "--clients 2 --rate 100 --duration 1s --user alice");
+    assert!(table.contains("relayed/s") && table.contains("result:") && table.contains("kernel"), "{table}");
+    assert!(progress.contains("100 packets/s are offered"), "{progress}");
+}
+
+/// The page has a line for each percentile, and needs nothing from elsewhere.
+fn holds_charts(page: &Path) {
+    let text = std::fs::read_to_string(page).unwrap();
+    assert_eq!(text.matches("<svg").count(), 3, "{text}");
+    for part in ["Throughput", "Loss", "Latency", ">p99.9<", "<polyline points=\"", "<circle"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains("NaN") && !text.contains("inf") && !text.contains("http") && !text.contains("<script"));
+}
+
+#[test]
+fn a_saturated_server_is_found_out() {
+    // The server's own limit, as no machine's speed may matter: 100 kB in a second for each allocation and way.
+    let server = Setup::new().set("limits.bandwidth", "\"100kB/s\"").start();
+    let flags = "--clients 2 --duration 1s --json --user alice --size 1000 --direction up --loss 5";
+    let document = measured(&turn(server.addr), flags);
+    let relayed = number(&document, "/result/relayed_pps");
+    assert!((50.0..400.0).contains(&relayed), "{document:#}");
+    assert!(document["steps"].as_array().unwrap().len() > 5);
+}
+
+#[test]
+fn what_goes_wrong_is_said_with_a_remedy() {
+    let server = Setup::new().start();
+    let says = |url: &str, flags: &str, code: i32, part: &str| {
+        let (found, out, err) = bench(url, flags);
+        assert!(found == code && err.contains(part), "{url} {flags}: {found} {out} {err}");
+    };
+    let url = turn(server.addr);
+    says(&url, "--user alice --password wrong --rate 10", 2, "the user or the password is wrong");
+    says(&url, "--workload allocate --user nobody --password wrong", 2, "see --user, --password");
+    let free = SocketAddr::new(server.addr.ip(), free_port());
+    says(&turn(free), SHORT, 2, "no server listens there");
+    says(&format!("turn:{free}?transport=tcp"), SHORT, 2, "no server listens there");
+    says(&format!("stun:{free}"), "--workload binding --rate 10", 2, "no server listens there");
+    says(&url, "", 1, "give --user and --password");
+    says(&format!("stun:{free}"), SHORT, 1, "--workload binding");
+    says("http://example.org", SHORT, 1, "write turn:HOST");
+    says(&url, &format!("{SHORT} --loss many"), 1, "--loss");
+    says(&url, &format!("{SHORT} --size 15"), 1, "--size");
+    says(&url, &format!("{SHORT} --peer-address 192.0.2.1"), 2, "--peer-address");
+    says(&url, &format!("{SHORT} --relay-family 6"), 2, "--relay-family 6 does not reach the peer");
+    says(&url, &format!("{SHORT} --pid 4194305"), 2, "--pid");
+    let strict = Setup::new().set("peers.allow-loopback", "false").start();
+    says(&turn(strict.addr), SHORT, 2, "the server forbids this peer");
+    let small = Setup::new().set("limits.user-allocations", "1").start();
+    says(&turn(small.addr), SHORT, 2, "486");
+}
