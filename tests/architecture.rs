@@ -39,7 +39,6 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("config", "turn", "choices and limits are the options of that layer"),
     ("config", "io", "so are those of sockets"),
     ("cli", "config", "flags are settings like any other"),
-    ("cli", "wire", "an address family is asked for"),
     ("cli", "load", "what is to be measured is read"),
     ("load", "wire", "requests are written and answers are read"),
     ("load", "auth", "clients sign with keys, and make time-limited credentials"),

@@ -191,7 +191,7 @@ fn a_report_holds_what_its_numbers_depend_on() {
     holds_charts(&page);
     let (_, table, progress) = bench(&turn(server.addr), "--clients 2 --rate 100 --duration 1s --user alice");
     assert!(table.contains("relayed/s") && table.contains("result:") && table.contains("kernel"), "{table}");
-    assert!(progress.contains("100 packets/s are offered"), "{progress}");
+    assert!(progress.contains("offered 100/s"), "{progress}");
 }
 
 /// The page has a line for each percentile, and needs nothing from elsewhere.

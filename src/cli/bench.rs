@@ -2,10 +2,9 @@
 
 use super::Output;
 use crate::config;
-use crate::load::options::{Credentials, Direction, Peer, Sizes, Trust, Workload};
+use crate::load::options::{Credentials, Direction, Family, Peer, Sizes, Trust, Workload};
 use crate::load::target::{Target, Transport};
 use crate::load::{Options, SMALLEST, Task};
-use crate::wire::address::Family;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

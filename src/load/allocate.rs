@@ -11,7 +11,7 @@ pub(super) fn run(campaign: &mut Campaign) -> Result<Report, String> {
     let made = phase(campaign, Request::Allocate, "allocated")?;
     let hold = campaign.plan.options.hold;
     if !hold.is_zero() {
-        campaign.progress.say(&format!("{} allocations are held", made.done));
+        campaign.progress.hint(&format!("{} allocations are held", made.done));
         std::thread::sleep(hold);
     }
     let after = campaign.resident()?;

@@ -52,7 +52,7 @@ impl Campaign {
     pub(super) fn run(&mut self) -> Result<Report, String> {
         let began = Instant::now();
         let first = if self.plan.options.workload == Workload::Binding { Request::Binding } else { Request::Allocate };
-        self.progress.say(&format!("{} clients are set up", self.plan.options.clients));
+        self.progress.hint(&format!("{} clients are set up", self.plan.options.clients));
         let tally = self.drive(first, true)?;
         let set_up = SetUp::new(began.elapsed(), &tally);
         let measured = self.measure();
@@ -91,7 +91,7 @@ impl Campaign {
 
     /// Offers a rate for a while.
     fn step(&mut self, rate: f64, duration: Duration) -> Result<Figures, String> {
-        self.progress.say(&format!("{rate:.0} packets/s are offered"));
+        self.progress.hint(&format!("{rate:.0} packets/s are offered"));
         let step = self.steps.len() as u16;
         let options = &self.plan.options;
         let size = if options.workload == Workload::Binding { 0.0 } else { options.sizes.mean() };
@@ -156,23 +156,26 @@ fn summary(figures: &Figures) -> String {
     format!("offered {offered:.0}/s, sent {sent:.0}/s, relayed {relayed:.0}/s, lost {loss:.3} %")
 }
 
-/// Says on standard error how far it is: on a terminal in one line, else in lines of their own.
+/// Says on standard error how far it is: on a terminal in one line, else in a line for each step.
 #[derive(Default)]
 pub(super) struct Progress {
     shown: bool,
 }
 
 impl Progress {
-    /// Says something.
+    /// Says what came of a step.
     pub(super) fn say(&mut self, text: &str) {
+        if std::io::stderr().is_terminal() { self.hint(text) } else { eprintln!("{text}") }
+    }
+
+    /// Says what is being done, to whoever watches.
+    pub(super) fn hint(&mut self, text: &str) {
         let mut err = std::io::stderr().lock();
-        // If nobody listens, there is nobody to tell.
-        _ = if err.is_terminal() {
-            write!(err, "\r\x1b[K{text}").and_then(|()| err.flush())
-        } else {
-            writeln!(err, "{text}")
-        };
-        self.shown = err.is_terminal();
+        if err.is_terminal() {
+            // If nobody listens, there is nobody to tell.
+            _ = write!(err, "\r\x1b[K{text}").and_then(|()| err.flush());
+            self.shown = true;
+        }
     }
 
     /// Clears the line for what follows.

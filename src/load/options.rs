@@ -2,7 +2,7 @@
 
 use super::mix;
 use super::target::Target;
-use crate::wire::address::Family;
+pub use crate::wire::address::Family;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;

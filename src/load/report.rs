@@ -173,7 +173,9 @@ fn header(plan: &Plan) -> Vec<(&'static str, String)> {
         all.push(("framing", if options.indications { "indications" } else { "channels" }.to_owned()));
         all.push(("burst", options.burst.to_string()));
     }
-    if options.workload != Workload::Allocate {
+    if options.workload == Workload::Allocate {
+        all.push(("hold seconds", options.hold.as_secs().to_string()));
+    } else {
         all.push(("max loss", options.max_loss.to_string()));
         all.push(("seconds", options.duration.as_secs().to_string()));
     }
@@ -210,7 +212,7 @@ fn rates_table(out: &mut String, rates: &Rates) {
     line(
         out,
         format_args!(
-            "{:>11} {:>11} {:>11} {:>9} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>7}",
+            "{:>11} {:>11} {:>11} {:>9} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {:>9} {:>7}",
             "offered/s",
             "sent/s",
             "relayed/s",
@@ -223,7 +225,8 @@ fn rates_table(out: &mut String, rates: &Rates) {
             "cpu us/pk",
             "cpu %",
             "RSS MiB",
-            "gen %"
+            "gen cpu %",
+            "busy %"
         ),
     );
     for figures in &rates.steps {
@@ -238,7 +241,7 @@ fn rates_table(out: &mut String, rates: &Rates) {
 
 /// Appends a row of the table.
 fn row(out: &mut String, figures: &Figures) {
-    let Figures { offered, sent, relayed, bits, loss, latency, server, busy, .. } = figures;
+    let Figures { offered, sent, relayed, bits, loss, latency, server, generator_cpu, busy } = figures;
     let latency = latency.map_or(["-".to_owned(), "-".to_owned(), "-".to_owned(), "-".to_owned()], |all| {
         all.map(|value| format!("{value:.0}"))
     });
@@ -248,7 +251,7 @@ fn row(out: &mut String, figures: &Figures) {
     line(
         out,
         format_args!(
-            "{offered:>11.0} {sent:>11.0} {relayed:>11.0} {:>9.1} {loss:>8.3} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {busy:>7.0}",
+            "{offered:>11.0} {sent:>11.0} {relayed:>11.0} {:>9.1} {loss:>8.3} {:>9} {:>9} {:>9} {:>9} {:>9} {:>7} {:>9} {generator_cpu:>9.0} {busy:>7.0}",
             bits / 1e6,
             latency[0],
             latency[1],
