@@ -28,8 +28,10 @@ pub(super) struct Connection {
     pub(super) legacy: bool,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
-    /// It stands in the list of those to be written to.
+    /// It stands in a list of those to be written to.
     pub(super) dirty: bool,
+    /// When it was written to last.
+    pub(super) written: Time,
     /// Its socket is full, and is watched for room.
     pub(super) blocked: bool,
     /// When its timer comes that counts.
@@ -65,6 +67,7 @@ impl Connection {
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             dirty: false,
+            written: Time::default(),
             blocked: false,
             armed: now,
             begun: now,

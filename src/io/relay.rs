@@ -31,6 +31,8 @@ struct Relay {
     twin: Option<Twin>,
     /// The peer of the last datagrams, and how many they were.
     row: Option<(SocketAddr, u32)>,
+    /// The kernel may join what the socket receives.
+    joins: bool,
 }
 
 /// A connected socket on the port of a relay socket.
@@ -69,7 +71,7 @@ impl Relays {
         if self.places.len() <= index {
             self.places.resize_with(index + 1, || None);
         }
-        self.places[index] = Some(Relay { socket, twin: None, row: None });
+        self.places[index] = Some(Relay { socket, twin: None, row: None, joins: false });
         Ok(())
     }
 
@@ -90,6 +92,14 @@ impl Relays {
     /// The socket that receives from one peer, if there is one.
     pub(crate) fn twin(&self, relay: RelayId) -> Option<&UdpSocket> {
         self.get(relay)?.twin.as_ref().map(|twin| &twin.socket)
+    }
+
+    /// Datagrams come in runs: the kernel may join them. Most relays never see one, and asking is dear.
+    pub(crate) fn join(&mut self, relay: RelayId) {
+        if let Some(relay) = self.get_mut(relay).filter(|relay| !relay.joins) {
+            udp::join(&relay.socket);
+            relay.joins = true;
+        }
     }
 
     /// What a datagram to this peer leaves by.

@@ -39,8 +39,9 @@ pub(super) struct Streams {
     connections: Slab<Connection>,
     timers: Timers<(u32, Time)>,
     due: Vec<(u32, Time)>,
-    /// Those to be written to.
+    /// Those to be written to at once, and those whose frames gather until the next millisecond.
     dirty: Vec<u32>,
+    held: Vec<u32>,
     buffers: Buffers,
 }
 
@@ -81,6 +82,7 @@ impl Streams {
             timers: Timers::new(now),
             due: Vec::new(),
             dirty: Vec::new(),
+            held: Vec::new(),
             buffers: Buffers::default(),
         })
     }
@@ -144,11 +146,15 @@ impl Streams {
         self.arm(index, now);
     }
 
-    /// Puts out a frame of data; false if too much waits already, or nobody is there.
-    pub(super) fn push_data(&mut self, index: u32, head: &Head, body: &[u8]) -> bool {
-        let pushed = self.connections.get_mut(index as usize).is_some_and(|c| c.outgoing.push_data(head, body));
-        if pushed {
-            self.mark(index);
+    /// Puts out a frame of data; false if too much waits already, or nobody is there. A client that has been written
+    /// to in this millisecond waits for the next: frames that come in a row, as those of a picture do, leave in one
+    /// write and one TLS record.
+    pub(super) fn push_data(&mut self, index: u32, head: &Head, body: &[u8], now: Time) -> bool {
+        let Some(connection) = self.connections.get_mut(index as usize) else { return false };
+        let pushed = connection.outgoing.push_data(head, body);
+        if pushed && !connection.dirty {
+            connection.dirty = true;
+            if connection.written == now { self.held.push(index) } else { self.dirty.push(index) }
         }
         pushed
     }
@@ -166,7 +172,17 @@ impl Streams {
         self.mark(index);
     }
 
-    /// The next connection that waits to be written to.
+    /// Frames of some connections gather.
+    pub(super) fn holds(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// A millisecond has passed: what has gathered is to be written.
+    pub(super) fn release(&mut self) {
+        self.dirty.append(&mut self.held);
+    }
+
+    /// The next connection that is to be written to.
     pub(super) fn next_dirty(&mut self) -> Option<u32> {
         self.dirty.pop()
     }
@@ -174,7 +190,7 @@ impl Streams {
     /// Writes what waits for a client.
     pub(super) fn write(&mut self, index: u32, now: Time) -> Written {
         let Some(connection) = self.connections.get_mut(index as usize) else { return Written::Open };
-        connection.dirty = false;
+        (connection.dirty, connection.written) = (false, now);
         let Ok(done) = connection.write(now) else { return Written::Broken };
         if done && connection.is_closing() {
             connection.session.close(&mut connection.socket);
@@ -278,11 +294,10 @@ impl Streams {
         }
     }
 
-    /// Has a connection written to before the worker waits.
+    /// Has a connection written to before the worker waits. One whose frames gather is written to twice, which harms
+    /// nobody.
     fn mark(&mut self, index: u32) {
-        if let Some(connection) = self.connections.get_mut(index as usize)
-            && !connection.dirty
-        {
+        if let Some(connection) = self.connections.get_mut(index as usize) {
             connection.dirty = true;
             self.dirty.push(index);
         }

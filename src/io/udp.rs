@@ -4,6 +4,7 @@ use super::sys::{instruction, set_option, steer};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
 
 /// Socket options that are alike for every UDP socket of the server.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +31,7 @@ pub(super) fn listen(addr: SocketAddr, workers: usize, options: &SocketOptions) 
     // A group can be joined by anybody of the same user, so a server that is running already would share its
     // clients with this one, and both would fail half of them. A socket outside the group finds that out.
     drop(bind(addr, options, false)?);
-    let open = || bind(addr, options, true);
+    let open = || member(addr, options);
     let pairs: Vec<_> =
         (0..workers).map(|_| Ok(ListenerPair { control: open()?, media: open()? })).collect::<io::Result<_>>()?;
     if let Some(first) = pairs.first() {
@@ -50,12 +51,15 @@ pub(crate) fn relay(addr: SocketAddr, options: &SocketOptions) -> io::Result<Udp
     Ok(socket)
 }
 
-/// Asks for ICMP errors, and for datagrams that may be fragmented.
+/// Asks for ICMP errors, and for datagrams that may be fragmented (see [`set_dont_fragment`]).
 fn prepare_relay(socket: &UdpSocket, addr: SocketAddr) -> io::Result<()> {
-    let (level, name) =
-        if addr.is_ipv4() { (libc::IPPROTO_IP, libc::IP_RECVERR) } else { (libc::IPPROTO_IPV6, libc::IPV6_RECVERR) };
-    set_option(socket, level, name, 1)?;
-    set_dont_fragment(socket, addr.ip(), false)
+    if addr.is_ipv4() {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_RECVERR, 1)?;
+        set_dont_fragment(socket, addr.ip(), false)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVERR, 1)?;
+        allow_fragments(socket, addr)
+    }
 }
 
 /// Opens a second socket on the port of a relay socket. Both must allow that for the moment of binding, and for no
@@ -72,6 +76,7 @@ pub(crate) fn twin(relay: &UdpSocket, options: &SocketOptions) -> io::Result<Udp
     bound?;
     let socket = socket.into();
     prepare_relay(&socket, addr)?;
+    join(&socket);
     Ok(socket)
 }
 
@@ -83,6 +88,14 @@ fn bind(addr: SocketAddr, options: &SocketOptions, group: bool) -> io::Result<Ud
     }
     socket.bind(&SockAddr::from(addr))?;
     Ok(socket.into())
+}
+
+/// Opens a socket of a listener's group.
+fn member(addr: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocket> {
+    let socket = bind(addr, options, true)?;
+    allow_fragments(&socket, addr)?;
+    join(&socket);
+    Ok(socket)
 }
 
 /// Opens and prepares a socket.
@@ -100,26 +113,36 @@ fn prepare(addr: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     Ok(socket)
 }
 
-/// Asks for what is needed of IP headers, and for datagrams that may be fragmented: "the DF bit … MUST be
-/// set to 0" where a client did not ask otherwise (RFC 8656 §14), and Linux sets it by default.
+/// Asks for what is needed of IP headers.
 fn set_headers(socket: &Socket, addr: SocketAddr) -> io::Result<()> {
     let wildcard = addr.ip().is_unspecified();
-    // An old kernel does not join datagrams; then they come one by one.
-    _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
     if addr.is_ipv4() {
         set_option(socket, libc::IPPROTO_IP, libc::IP_RECVTOS, 1)?;
-        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)?;
         if wildcard {
             set_option(socket, libc::IPPROTO_IP, libc::IP_PKTINFO, 1)?;
         }
     } else {
         set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVTCLASS, 1)?;
-        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)?;
         if wildcard {
             set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
         }
     }
     Ok(())
+}
+
+/// Sends datagrams that may be fragmented: "the DF bit … MUST be set to 0" where a client did not ask otherwise
+/// (RFC 8656 §14), and Linux sets it by default.
+fn allow_fragments(socket: &impl AsRawFd, addr: SocketAddr) -> io::Result<()> {
+    if addr.is_ipv4() {
+        set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
+    } else {
+        set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_DONT)
+    }
+}
+
+/// Lets the kernel hand over runs of equal datagrams as one (GRO). An old kernel does not; then they come one by one.
+pub(crate) fn join(socket: &UdpSocket) {
+    _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
 }
 
 /// Sets DF on what a relay socket sends, or clears it again. Cleared by OMIT and not by DONT: a socket with DONT

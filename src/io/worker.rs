@@ -37,6 +37,8 @@ const LISTENER_TURNS: usize = 8;
 const ERRORS: usize = 16;
 /// How often a worker looks whether something has ended.
 const TICK: Duration = Duration::from_millis(250);
+/// How long frames of a stream that was just written to gather.
+const GATHER: Duration = Duration::from_millis(1);
 /// Sockets that are told ready at once.
 const EVENTS: usize = 256;
 
@@ -104,15 +106,27 @@ impl Worker {
     /// Serves until the owner says that it is enough.
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !self.stopped {
-            let ready = self.epoll.wait(&mut self.events, self.now.time.until(self.tick))?;
+            let begun = self.now.time;
+            let patience = self.patience();
+            let ready = self.epoll.wait(&mut self.events, patience)?;
             self.now = clock::now();
             self.serve_all(ready);
             if self.tick <= self.now.time {
                 self.tick();
             }
-            self.flush();
+            self.flush_datagrams();
+            if begun < self.now.time {
+                self.streams.release();
+            }
+            self.flush_streams();
         }
         Ok(())
+    }
+
+    /// How long to wait for something to do: a millisecond while frames gather for a stream.
+    fn patience(&self) -> Duration {
+        let tick = self.now.time.until(self.tick);
+        if self.streams.holds() { tick.min(GATHER) } else { tick }
     }
 
     /// The clocks at the beginning of this turn.
@@ -166,9 +180,8 @@ impl Worker {
         }
     }
 
-    /// Sends what waits, to everybody.
-    fn flush(&mut self) {
-        self.flush_datagrams();
+    /// Writes what waits for streams.
+    fn flush_streams(&mut self) {
         while let Some(index) = self.streams.next_dirty() {
             match self.streams.write(index, self.now.time) {
                 Written::Open => {}
@@ -280,6 +293,9 @@ impl Worker {
             }
         }
         self.used += count;
+        if let (Source::Relay(index), true) = (source, count > 1) {
+            self.relays.join(RelayId(index));
+        }
         count == batch
     }
 
@@ -332,7 +348,7 @@ impl Worker {
                 self.outbox.push_received(address, head, &self.inbox, body);
             }
             Verdict::ToClient { path, head, body } => {
-                if !self.streams.push_data(path.link, &head, body) {
+                if !self.streams.push_data(path.link, &head, body, self.now.time) {
                     self.server.count_drop(Reason::SlowClient);
                 }
             }
