@@ -28,6 +28,9 @@ const QUIET: u64 = 200_000_000;
 const PATIENCE: u64 = 1_500_000_000;
 /// How often allocations, permissions and channels are refreshed: a permission lasts five minutes.
 const REFRESH: Duration = Duration::from_secs(240);
+/// Nanoseconds for which what comes by streams may gather while there is something to send: a read for every frame
+/// would cost more than the frame did, and the clients of a busy server are many machines.
+const GATHER: u64 = 1_000_000;
 /// How often requests that wait are looked at, and how many clients begin to refresh each time.
 const TICK: Duration = Duration::from_millis(100);
 const REFRESHES: usize = 256;
@@ -124,7 +127,7 @@ impl Worker {
         let mut courier = Courier::new(PARCELS);
         let start = self.start(order)?;
         let end = start + order.duration.as_nanos() as u64;
-        let (mut now, mut last, mut worked) = (start, start, true);
+        let (mut now, mut last, mut worked, mut heard) = (start, start, true, start);
         while now < end {
             if !worked {
                 self.counts.idle += now - last;
@@ -132,7 +135,10 @@ impl Worker {
             last = now;
             let received = self.counts.received;
             let sent = self.send(now, &mut courier)?;
-            self.receive(if sent { Duration::ZERO } else { self.rest(now) })?;
+            if !sent || !self.streams() || now >= heard + GATHER {
+                self.receive(if sent { Duration::ZERO } else { self.rest(now) })?;
+                heard = now;
+            }
             worked = sent || self.counts.received != received;
             self.look_after()?;
             now = self.clock.now();
@@ -140,6 +146,11 @@ impl Worker {
         self.drain(start, end)?;
         self.count_drops()?;
         Ok(std::mem::take(&mut self.counts))
+    }
+
+    /// Clients have a stream each.
+    fn streams(&self) -> bool {
+        self.plan.options.target.transport != Transport::Udp
     }
 
     /// Prepares a step; says when it began.
