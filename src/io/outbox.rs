@@ -1,7 +1,7 @@
 //! Head + body + padding, gathered by socket and sent in batches.
 
 use super::sys::{Courier, Inbox, Parcel};
-use crate::turn::Head;
+use crate::turn::{Head, Reason};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
@@ -90,8 +90,8 @@ impl Outbox {
         self.entries.len()
     }
 
-    /// Sends everything; says how many datagrams the system refused.
-    pub(crate) fn flush(&mut self, inbox: &Inbox) -> usize {
+    /// Sends everything; tells why the system refused a datagram, for each that it did.
+    pub(crate) fn flush(&mut self, inbox: &Inbox, tell: &mut dyn FnMut(Reason)) {
         if self.entries.iter().any(|e| e.address.socket != self.entries[0].address.socket) {
             // By number too, so that each socket keeps its order; a stable sort would allocate.
             self.entries.sort_unstable_by_key(|e| (e.address.socket, e.number));
@@ -102,16 +102,14 @@ impl Outbox {
             copies: &self.copies,
             divides: self.undivided == 0,
             refused: false,
-            failed: 0,
+            tell,
         };
         for run in self.entries.chunk_by(|a, b| a.address.socket == b.address.socket) {
             dispatch.send(run);
         }
-        let failed = dispatch.failed;
         self.undivided = if dispatch.refused { UNDIVIDED } else { self.undivided.saturating_sub(1) };
         self.entries.clear();
         self.copies.clear();
-        failed
     }
 }
 
@@ -122,7 +120,7 @@ struct Dispatch<'a> {
     copies: &'a [u8],
     divides: bool,
     refused: bool,
-    failed: usize,
+    tell: &'a mut dyn FnMut(Reason),
 }
 
 impl Dispatch<'_> {
@@ -154,12 +152,11 @@ impl Dispatch<'_> {
     fn give_up(&mut self, run: &[Entry], error: &io::Error) -> usize {
         let joined = Joined { rest: run, divides: self.divides }.next().map_or(1, <[Entry]>::len);
         if error.kind() == io::ErrorKind::WouldBlock {
-            self.failed += run.len();
-            return run.len();
+            // Nor will it take the rest.
+            return self.drop(run, error);
         }
         if joined == 1 {
-            self.failed += 1;
-            return 1;
+            return self.drop(&run[..1], error);
         }
         // A device that cannot divide says EIO; a path too narrow says EINVAL, for this one alone.
         self.refused |= error.raw_os_error() == Some(libc::EIO);
@@ -167,6 +164,28 @@ impl Dispatch<'_> {
         self.send(&run[..joined]);
         self.divides = !self.refused;
         joined
+    }
+
+    /// Gives datagrams up; says how many they were.
+    fn drop(&mut self, run: &[Entry], error: &io::Error) -> usize {
+        let reason = reason(error);
+        for entry in run {
+            tracing::trace!(to = %entry.address.to, reason = reason.label(), "dropped");
+            (self.tell)(reason);
+        }
+        run.len()
+    }
+}
+
+/// Why the system did not send, in the words of everybody.
+fn reason(error: &io::Error) -> Reason {
+    match error.raw_os_error() {
+        Some(libc::EAGAIN) => Reason::BufferFull,
+        Some(libc::ENOBUFS | libc::ENOMEM) => Reason::QueueFull,
+        Some(libc::EMSGSIZE) => Reason::PathMtu,
+        Some(libc::EPERM | libc::EACCES) => Reason::Forbidden,
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH) => Reason::NoRoute,
+        _ => Reason::SendFailed,
     }
 }
 

@@ -464,9 +464,7 @@ impl Worker {
 /// Sends what waits; the datagrams stay in the inbox.
 fn send_all(server: &mut Server, outbox: &mut Outbox, inbox: &Inbox) {
     if outbox.len() > 0 {
-        for _ in 0..outbox.flush(inbox) {
-            server.count_drop(Reason::SendFailed);
-        }
+        outbox.flush(inbox, &mut |reason| server.count_drop(reason));
     }
 }
 

@@ -406,7 +406,17 @@ reasons! {
     Icmp = "icmp";
     /// The client does not read its stream fast enough.
     SlowClient = "slow_client";
-    /// The system refused to send.
+    /// The socket's buffer is full of what has not left yet (`EAGAIN`).
+    BufferFull = "buffer_full";
+    /// The network device's queue or the kernel's memory is full (`ENOBUFS`).
+    QueueFull = "queue_full";
+    /// The datagram is too big for its path and must not be fragmented (`EMSGSIZE`).
+    PathMtu = "path_mtu";
+    /// A firewall or a routing rule of this host forbids it (`EPERM`, `EACCES`).
+    Forbidden = "forbidden";
+    /// No way leads there (`ENETUNREACH`, `EHOSTUNREACH`).
+    NoRoute = "no_route";
+    /// The system refused to send for another reason.
     SendFailed = "send_failed";
 }
 

@@ -27,6 +27,8 @@ pub enum Need {
     Spaces,
     /// The openssl program.
     Openssl,
+    /// The programs that shape traffic and filter it.
+    Filters,
 }
 
 /// Tells whether this machine has what a test needs; if not, says so once. `HAIRPIN_REQUIRE=all` makes a lack
@@ -35,6 +37,8 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
     let missing = needs.iter().find_map(|need| match need {
         Need::Spaces if !runs("ip", "-V") => Some("the program `ip`"),
         Need::Spaces if !Space::allowed() => Some("the right to make network namespaces (root)"),
+        Need::Filters if !runs("tc", "-V") => Some("the program `tc`"),
+        Need::Filters if !runs("nft", "-v") => Some("the program `nft`"),
         Need::Openssl if !runs("openssl", "version") => Some("the program `openssl`"),
         _ => None,
     });

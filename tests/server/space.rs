@@ -49,8 +49,13 @@ impl Space {
 
     /// Runs `ip` with these words.
     pub fn ip(&self, words: &str) {
-        let output = self.run(|| Command::new("ip").args(words.split(' ')).output().unwrap());
-        assert!(output.status.success(), "ip {words}: {}", String::from_utf8_lossy(&output.stderr));
+        self.tool("ip", words);
+    }
+
+    /// Runs a program with these words.
+    pub fn tool(&self, program: &str, words: &str) {
+        let output = self.run(|| Command::new(program).args(words.split(' ')).output().unwrap());
+        assert!(output.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// Gives `eth0` an address that can be used at once.
@@ -115,6 +120,11 @@ pub fn set_tos(socket: &UdpSocket, tos: u8) {
         false => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
     };
     set(socket, level, name, libc::c_int::from(tos));
+}
+
+/// Lets the kernel divide what a socket sends into datagrams of so many bytes.
+pub fn divide(socket: &UdpSocket, size: u16) {
+    set(socket, libc::SOL_UDP, libc::UDP_SEGMENT, libc::c_int::from(size));
 }
 
 fn set(socket: &UdpSocket, level: libc::c_int, name: libc::c_int, value: libc::c_int) {
