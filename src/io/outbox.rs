@@ -24,8 +24,6 @@ pub(crate) struct Address {
 /// A datagram that waits for the flush.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Its place in the order of decisions.
-    number: u32,
     address: Address,
     head: Head,
     body: Body,
@@ -43,6 +41,10 @@ enum Body {
 /// Datagrams to send, in the order in which they were decided.
 pub(crate) struct Outbox {
     entries: Vec<Entry>,
+    /// For each of them its socket and destination, and its place above.
+    order: Vec<(u64, u32)>,
+    /// The same by socket and destination.
+    sorted: Vec<Entry>,
     copies: Vec<u8>,
     courier: Courier,
     /// Flushes to come in which the kernel is not asked to divide runs of equal datagrams: a device has refused.
@@ -64,7 +66,8 @@ const DIVISIBLE: usize = 1_400;
 
 impl Outbox {
     pub(crate) fn new() -> Self {
-        Self { entries: Vec::new(), copies: Vec::new(), courier: Courier::new(BATCH), undivided: 0 }
+        let (entries, order, sorted, copies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { entries, order, sorted, copies, courier: Courier::new(BATCH), undivided: 0 }
     }
 
     /// Adds a payload that stands in the inbox and stays there until the flush.
@@ -81,8 +84,8 @@ impl Outbox {
     }
 
     fn push(&mut self, address: Address, head: Head, body: Body) {
-        let number = self.entries.len() as u32;
-        self.entries.push(Entry { number, address, head, body });
+        self.order.push((group(&address), self.entries.len() as u32));
+        self.entries.push(Entry { address, head, body });
     }
 
     /// How many datagrams wait.
@@ -92,10 +95,9 @@ impl Outbox {
 
     /// Sends everything; tells why the system refused a datagram, for each that it did.
     pub(crate) fn flush(&mut self, inbox: &Inbox, tell: &mut dyn FnMut(Reason)) {
-        if self.entries.iter().any(|e| e.address.socket != self.entries[0].address.socket) {
-            // By number too, so that each socket keeps its order; a stable sort would allocate.
-            self.entries.sort_unstable_by_key(|e| (e.address.socket, e.number));
-        }
+        // By place too, so that each flow keeps its order; a stable sort would allocate.
+        self.order.sort_unstable();
+        self.sorted.extend(self.order.iter().map(|(_, place)| self.entries[*place as usize]));
         let mut dispatch = Dispatch {
             courier: &mut self.courier,
             inbox,
@@ -104,13 +106,28 @@ impl Outbox {
             refused: false,
             tell,
         };
-        for run in self.entries.chunk_by(|a, b| a.address.socket == b.address.socket) {
+        for run in self.sorted.chunk_by(|a, b| a.address.socket == b.address.socket) {
             dispatch.send(run);
         }
         self.undivided = if dispatch.refused { UNDIVIDED } else { self.undivided.saturating_sub(1) };
         self.entries.clear();
+        self.order.clear();
+        self.sorted.clear();
         self.copies.clear();
     }
+}
+
+/// The same number for all datagrams that may be joined, and for those of one socket numbers side by side. Two
+/// destinations may share one; then their datagrams are joined less.
+fn group(address: &Address) -> u64 {
+    /// An odd constant that spreads what it multiplies over the upper bits.
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let ip = match address.to.ip() {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64,
+    };
+    let to = (ip << 16 ^ u64::from(address.to.port())).wrapping_mul(SPREAD) >> 32;
+    (address.socket as u64) << 32 | to
 }
 
 /// One flush.
