@@ -233,10 +233,10 @@ impl Client {
         self.try_ask(request).unwrap_or_else(|| panic!("no answer to {request:02x?}"))
     }
 
-    /// The same with a request that is sent once, so that it must not be lost.
-    pub fn ask_once(&mut self, request: &[u8]) -> Answer {
+    /// The same with a request that is sent once; none if no answer comes in time.
+    pub fn try_once(&mut self, request: &[u8], patience: Duration) -> Option<Answer> {
         self.send_raw(request);
-        self.answer_to(request, Instant::now() + PATIENCE).expect("a request that is sent once is answered")
+        self.answer_to(request, Instant::now() + patience)
     }
 
     /// The same; none if the stream ends or nothing is ever answered.

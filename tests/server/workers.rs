@@ -49,6 +49,8 @@ fn allocations_of_different_workers_reach_each_other() {
 #[test]
 fn a_reservation_is_good_at_every_worker() {
     let server = Setup::new().set("workers", "2").start();
+    // A client that is dropped leaves its port to a later one, and its allocation with it.
+    let mut kept = Vec::new();
     for _ in 0..12 {
         let mut holder = server.alice();
         let answer = holder.allocate_with(|w| {
@@ -76,6 +78,7 @@ fn a_reservation_is_good_at_every_worker() {
         assert_eq!(next.data().0, b"to the reserved port");
         next.send(peer.local_addr().unwrap(), b"from it");
         assert_eq!(receive(&peer), (b"from it".to_vec(), odd));
+        kept.extend([holder, next]);
     }
 }
 
