@@ -7,6 +7,7 @@ use std::time::Instant;
 
 /// Runs it.
 pub(super) fn run(campaign: &mut Campaign) -> Result<Report, String> {
+    campaign.open()?;
     let before = campaign.resident()?;
     let made = phase(campaign, Request::Allocate, "allocated")?;
     let hold = campaign.plan.options.hold;

@@ -110,6 +110,13 @@ impl Campaign {
         Ok(figures)
     }
 
+    /// Opens the sockets of all clients, so that their making is not measured.
+    pub(super) fn open(&mut self) -> Result<(), String> {
+        each(&mut self.workers, |worker| worker.open_all().map_err(Stopped::from))
+            .map_err(|error| error.to_string())?;
+        Ok(())
+    }
+
     /// Sends all clients on an errand.
     pub(super) fn drive(&mut self, request: Request, strict: bool) -> Result<Tally, String> {
         let window = (WINDOW / self.workers.len()).max(1);

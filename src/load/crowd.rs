@@ -3,6 +3,7 @@
 use super::client::{Client, Request};
 use super::link::Link;
 use super::meter::histogram;
+use super::target::Transport;
 use super::trouble::Trouble;
 use super::worker::Worker;
 use hdrhistogram::Histogram;
@@ -83,6 +84,16 @@ impl UnderWay {
 }
 
 impl Worker {
+    /// Opens the sockets of all clients. A connection is part of what a client asks of a server, and waits for that.
+    pub(super) fn open_all(&mut self) -> io::Result<()> {
+        let datagrams = self.plan.options.target.transport == Transport::Udp;
+        while datagrams && self.clients.len() < self.share {
+            let link = self.open(self.clients.len())?;
+            self.clients.push(Client::new(link));
+        }
+        Ok(())
+    }
+
     /// Sends every client on an errand, `window` of them at a time. With `strict`, the first failure ends it.
     pub(super) fn drive(&mut self, request: Request, window: usize, strict: bool) -> io::Result<Tally> {
         let (mut tally, mut under_way, mut next) = (Tally::default(), UnderWay::default(), 0);
