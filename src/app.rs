@@ -352,6 +352,8 @@ fn rules(config: &Config, hosts: &Hosts) -> Rules {
     let mut relays = own_relays(config, hosts);
     relays.extend(public.clone());
     let (peers, own) = (&config.peers, hosts.all.iter().copied().chain(public));
+    // A port that serves TCP alone may be any client's and any peer's on UDP.
+    let udp = config.listen.iter().filter(|at| at.udp);
     Rules {
         allow: peers.allow.clone(),
         deny: peers.deny.clone(),
@@ -359,7 +361,7 @@ fn rules(config: &Config, hosts: &Hosts) -> Rules {
         multicast: peers.allow_multicast,
         private: peers.allow_private,
         nat64: peers.nat64.clone(),
-        own_listeners: config.listen.iter().flat_map(|at| listeners_at(config, at.addr, own.clone())).collect(),
+        own_listeners: udp.flat_map(|at| listeners_at(config, at.addr, own.clone())).collect(),
         own_hosts: own.filter(|ip| privacy(*ip) < LOOPBACK).collect(),
         relays,
         relay_ports: Some(config.relay.ports.clone()),
