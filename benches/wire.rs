@@ -1,22 +1,12 @@
 //! Bytes: parse, check, write. `cargo bench --bench wire`.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, dead_code, unreachable_pub)]
 
+mod common;
+
+use common::{allocate, channel_data, write_binding_response};
 use criterion::{Criterion, criterion_group, criterion_main};
-use hairpin::wire::{ChannelData, Class, Kind, Message, Method, Writer, attribute, integrity};
+use hairpin::wire::{ChannelData, Kind, Message, integrity};
 use std::hint::black_box;
-
-/// An Allocate request as a browser sends it: credentials, integrity, FINGERPRINT.
-fn allocate() -> Vec<u8> {
-    let mut out = Vec::new();
-    Writer::new(&mut out, Method::ALLOCATE, Class::Request, &[7; 12])
-        .attribute(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0])
-        .attribute(attribute::USERNAME, b"1735689600:alice")
-        .attribute(attribute::REALM, b"example.org")
-        .attribute(attribute::NONCE, &[b'n'; 37])
-        .sha1(&[1; 16])
-        .fingerprint();
-    out
-}
 
 fn wire(c: &mut Criterion) {
     let request = allocate();
@@ -31,13 +21,11 @@ fn wire(c: &mut Criterion) {
     let mut out = Vec::with_capacity(256);
     c.bench_function("write a Binding response", |b| {
         b.iter(|| {
-            out.clear();
-            Writer::new(&mut out, Method::BINDING, Class::Success, &[7; 12])
-                .xor_address(attribute::XOR_MAPPED_ADDRESS, "192.0.2.1:40000".parse().unwrap());
+            write_binding_response(&mut out);
             black_box(&out);
         });
     });
-    let data = [&[0x40, 0, 0, 200][..], &[0; 200]].concat();
+    let data = channel_data();
     c.bench_function("tell and parse ChannelData", |b| {
         b.iter(|| (Kind::of(black_box(&data)[0]), ChannelData::parse(black_box(&data)).unwrap()));
     });
