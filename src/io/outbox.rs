@@ -47,6 +47,9 @@ pub(crate) struct Outbox {
     sorted: Vec<Entry>,
     copies: Vec<u8>,
     courier: Courier,
+    /// Turns the order of destinations with every flush: where a socket's buffer is too small for all, it is not always
+    /// the same ones that go without.
+    turn: u32,
     /// Flushes to come in which the kernel is not asked to divide runs of equal datagrams: a device has refused.
     undivided: u32,
 }
@@ -61,13 +64,15 @@ const RUN: usize = 64;
 const PARCEL: usize = 65_000;
 /// Flushes without division after a device has refused it; the next one may lead elsewhere.
 const UNDIVIDED: u32 = 10_000;
+/// What the order of destinations is turned by: odd, so that it comes round to each.
+const TURN: u32 = 0x9E37_79B1;
 /// The largest datagram that is joined with others: the kernel does not divide into what must be fragmented.
 const DIVISIBLE: usize = 1_400;
 
 impl Outbox {
     pub(crate) fn new() -> Self {
         let (entries, order, sorted, copies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { entries, order, sorted, copies, courier: Courier::new(BATCH), undivided: 0 }
+        Self { entries, order, sorted, copies, courier: Courier::new(BATCH), turn: 0, undivided: 0 }
     }
 
     /// Adds a payload that stands in the inbox and stays there until the flush.
@@ -84,7 +89,7 @@ impl Outbox {
     }
 
     fn push(&mut self, address: Address, head: Head, body: Body) {
-        self.order.push((group(&address), self.entries.len() as u32));
+        self.order.push((group(&address, self.turn), self.entries.len() as u32));
         self.entries.push(Entry { address, head, body });
     }
 
@@ -110,6 +115,7 @@ impl Outbox {
             dispatch.send(run);
         }
         self.undivided = if dispatch.refused { UNDIVIDED } else { self.undivided.saturating_sub(1) };
+        self.turn = self.turn.wrapping_add(TURN);
         self.entries.clear();
         self.order.clear();
         self.sorted.clear();
@@ -119,7 +125,7 @@ impl Outbox {
 
 /// The same number for all datagrams that may be joined, and for those of one socket numbers side by side. Two
 /// destinations may share one; then their datagrams are joined less.
-fn group(address: &Address) -> u64 {
+fn group(address: &Address, turn: u32) -> u64 {
     /// An odd constant that spreads what it multiplies over the upper bits.
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
     let ip = match address.to.ip() {
@@ -127,7 +133,7 @@ fn group(address: &Address) -> u64 {
         IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64 ^ ip.to_bits() as u64,
     };
     let to = (ip << 16 ^ u64::from(address.to.port())).wrapping_mul(SPREAD) >> 32;
-    (address.socket as u64) << 32 | to
+    (address.socket as u64) << 32 | u64::from((to as u32).wrapping_add(turn))
 }
 
 /// One flush.

@@ -6,7 +6,7 @@
 //! the same port, connected to that peer: what that peer sends arrives there, all else at the first socket as before.
 
 use super::source::Source;
-use super::sys::Epoll;
+use super::sys::{Epoll, descriptor_limit};
 use super::udp::{self, SocketOptions};
 use crate::turn::RelayId;
 use std::io;
@@ -23,6 +23,8 @@ pub(crate) struct Relays {
     places: Vec<Option<Relay>>,
     epoll: Rc<Epoll>,
     options: SocketOptions,
+    /// The highest descriptor that a twin may have.
+    ceiling: u64,
 }
 
 /// A relay socket with its twin.
@@ -56,7 +58,9 @@ pub(crate) struct Exit {
 impl Relays {
     /// No sockets yet; those to come are watched by this set.
     pub(crate) fn new(epoll: Rc<Epoll>, options: SocketOptions) -> Self {
-        Self { places: Vec::new(), epoll, options }
+        // What makes flows cheaper must not cost others their relay.
+        let ceiling = descriptor_limit().unwrap_or(0) / 2;
+        Self { places: Vec::new(), epoll, options, ceiling }
     }
 
     /// Binds a socket.
@@ -116,13 +120,14 @@ impl Relays {
     /// Gives a peer a socket of its own, if the system lets. What waits to leave by the one of another peer must
     /// have gone, or it would go to this one.
     pub(crate) fn favour(&mut self, relay: RelayId, peer: SocketAddr) {
-        let Self { places, epoll, options } = self;
+        let Self { places, epoll, options, ceiling } = self;
         let Some(Some(found)) = places.get_mut(relay.0 as usize) else { return };
         let opened = found.favour(peer, options);
         if let (Ok(true), Some(twin)) = (opened, &found.twin)
-            && epoll.add(&twin.socket, Source::Twin(relay.0).token()).is_err()
+            && (twin.socket.as_raw_fd() as u64 > *ceiling
+                || epoll.add(&twin.socket, Source::Twin(relay.0).token()).is_err())
         {
-            // Nobody would hear what the peer sends to it.
+            // Descriptors are scarce, or nobody would hear what the peer sends to it.
             found.twin = None;
         }
     }

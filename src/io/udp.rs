@@ -63,16 +63,16 @@ fn prepare_relay(socket: &UdpSocket, addr: SocketAddr) -> io::Result<()> {
 }
 
 /// Opens a second socket on the port of a relay socket. Both must allow that for the moment of binding, and for no
-/// longer: another program could join them.
+/// longer: another program of the same user could join them.
 pub(crate) fn twin(relay: &UdpSocket, options: &SocketOptions) -> io::Result<UdpSocket> {
     let addr = relay.local_addr()?;
     let socket = prepare(addr, options)?;
     let shared = SockRef::from(relay);
-    shared.set_reuse_address(true)?;
-    socket.set_reuse_address(true)?;
+    shared.set_reuse_port(true)?;
+    socket.set_reuse_port(true)?;
     let bound = socket.bind(&SockAddr::from(addr));
-    socket.set_reuse_address(false)?;
-    shared.set_reuse_address(false)?;
+    socket.set_reuse_port(false)?;
+    shared.set_reuse_port(false)?;
     bound?;
     let socket = socket.into();
     prepare_relay(&socket, addr)?;

@@ -42,7 +42,14 @@ unsafe fn interface_address(addr: *const libc::sockaddr) -> Option<IpAddr> {
     }
 }
 
-/// Raises the limit of open descriptors as far as the system lets this process: each allocation has one.
+/// How many descriptors this process may have open; none if that cannot be told.
+pub(crate) fn descriptor_limit() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes one rlimit.
+    (unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } == 0).then_some(limit.rlim_cur)
+}
+
+/// Raises the limit of open descriptors as far as the system lets this process: each allocation has one or two.
 pub(crate) fn raise_descriptor_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel reads and writes one rlimit. If it refuses, the limit stays as it was.
