@@ -13,7 +13,7 @@ use std::time::Duration;
 /// How long an unfinished frame, a first byte or a TLS handshake may take, however many bytes trickle in.
 const UNFINISHED: Duration = Duration::from_secs(10);
 /// How long a connection without an allocation may be silent.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_secs(60);
 /// How long what is owed to a client that has stopped sending may take to leave.
 const LINGER: Duration = Duration::from_secs(5);
 /// How long a client may take nothing of what waits for it.
@@ -32,6 +32,8 @@ pub(super) struct Connection {
     pub(super) dirty: bool,
     /// When it was written to last.
     pub(super) written: Time,
+    /// It asks and does not take the answers.
+    pub(super) overrun: bool,
     /// Its socket is full, and is watched for room.
     pub(super) blocked: bool,
     /// When its timer comes that counts.
@@ -68,6 +70,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             dirty: false,
             written: Time::default(),
+            overrun: false,
             blocked: false,
             armed: now,
             begun: now,

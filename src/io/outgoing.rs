@@ -15,9 +15,18 @@ pub(super) struct Outgoing {
     bytes: Vec<u8>,
     /// Bytes at the front that are written already.
     written: usize,
-    /// Bytes of answers that wait, and where the last of them ends.
-    answers: usize,
-    last_answer: usize,
+    /// Answers that wait: those put out before some moment, and those since. When the first have been written, the
+    /// others take their place, so that a slow client is measured by what it owes and not by what it ever asked.
+    answers: [Answers; 2],
+}
+
+/// Answers that wait.
+#[derive(Clone, Copy, Debug, Default)]
+struct Answers {
+    /// Bytes of them.
+    bytes: usize,
+    /// Where the last of them ends.
+    end: usize,
 }
 
 impl Outgoing {
@@ -37,13 +46,14 @@ impl Outgoing {
     /// Adds an answer. It has room of its own, so that a flood of data does not cost it; false for who asks and asks
     /// and does not read.
     pub(super) fn push_message(&mut self, message: &[u8]) -> bool {
-        if self.answers + message.len() > ANSWERS {
+        let [old, new] = &self.answers;
+        if old.bytes + new.bytes + message.len() > ANSWERS {
             return false;
         }
         self.make_room(message.len());
         self.bytes.extend_from_slice(message);
-        self.answers += message.len();
-        self.last_answer = self.bytes.len();
+        let [_, new] = &mut self.answers;
+        *new = Answers { bytes: new.bytes + message.len(), end: self.bytes.len() };
         true
     }
 
@@ -55,14 +65,14 @@ impl Outgoing {
     /// So many bytes at the front have been written.
     pub(super) fn wrote(&mut self, count: usize) {
         self.written += count;
-        if self.written >= self.last_answer {
-            self.answers = 0;
+        if self.written >= self.answers[0].end {
+            self.answers = [self.answers[1], Answers::default()];
         }
         if self.written == self.bytes.len() {
             self.bytes.clear();
             // A client that was slow once need not hold its backlog's memory for ever.
             self.bytes.shrink_to(KEPT);
-            (self.written, self.last_answer) = (0, 0);
+            (self.written, self.answers) = (0, Default::default());
         }
     }
 
@@ -70,7 +80,9 @@ impl Outgoing {
     fn make_room(&mut self, more: usize) {
         if self.written > 0 && self.bytes.len() + more > self.bytes.capacity() {
             self.bytes.drain(..self.written);
-            self.last_answer = self.last_answer.saturating_sub(self.written);
+            for answers in &mut self.answers {
+                answers.end = answers.end.saturating_sub(self.written);
+            }
             self.written = 0;
         }
     }

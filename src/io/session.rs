@@ -48,6 +48,11 @@ impl Default for Buffers {
 }
 
 impl Buffers {
+    /// None, in the place of those that are in use.
+    pub(super) fn none() -> Self {
+        Self { wire: Vec::new(), clear: Vec::new() }
+    }
+
     /// What the last read has brought.
     pub(super) fn clear(&self, count: usize) -> &[u8] {
         &self.clear[..count]

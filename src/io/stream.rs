@@ -4,7 +4,7 @@
 //! been put out for it, and when its time is up. All of it happens on the worker's own thread.
 
 use super::commons::Commons;
-use super::connection::{Connection, Due, IDLE, Place};
+use super::connection::{Connection, Due, Place};
 use super::incoming::Incoming;
 use super::session::{Buffers, Received, Session};
 use super::source::Source;
@@ -19,6 +19,9 @@ use std::sync::Arc;
 
 /// Connections accepted from one listener before others have their turn.
 const ACCEPTED: usize = 64;
+
+/// Reads of unfinished TLS handshakes in a turn: each may cost a signature, a millisecond in which nothing else is done.
+const HANDSHAKES: u32 = 8;
 
 /// A listening address for streams.
 #[derive(Clone)]
@@ -42,6 +45,8 @@ pub(super) struct Streams {
     /// Those to be written to at once, and those whose frames gather until the next millisecond.
     dirty: Vec<u32>,
     held: Vec<u32>,
+    /// Reads of unfinished handshakes that are left in this turn.
+    handshakes: u32,
     buffers: Buffers,
 }
 
@@ -83,6 +88,7 @@ impl Streams {
             due: Vec::new(),
             dirty: Vec::new(),
             held: Vec::new(),
+            handshakes: HANDSHAKES,
             buffers: Buffers::default(),
         })
     }
@@ -115,9 +121,13 @@ impl Streams {
         }
     }
 
-    /// Reads what a client has sent; what it was stands in the buffer. None if there is no such client to read from.
+    /// Reads what a client has sent; what it was stands in the buffer. None if there is no such client to read from,
+    /// or if it must wait for the next turn.
     pub(super) fn read(&mut self, index: u32, now: Time) -> Option<io::Result<Received>> {
         let connection = self.connections.get_mut(index as usize).filter(|c| !c.is_closing())?;
+        if !connection.session.is_established() {
+            self.handshakes = self.handshakes.checked_sub(1)?;
+        }
         match decide(connection, now) {
             Ok(true) => {}
             Ok(false) => return None,
@@ -134,7 +144,7 @@ impl Streams {
     pub(super) fn take(&mut self, index: u32) -> Option<(Path, bool, Incoming, Buffers)> {
         let connection = self.connections.get_mut(index as usize)?;
         let incoming = std::mem::take(&mut connection.incoming);
-        Some((connection.path, connection.legacy, incoming, std::mem::take(&mut self.buffers)))
+        Some((connection.path, connection.legacy, incoming, std::mem::replace(&mut self.buffers, Buffers::none())))
     }
 
     /// Gives back what [`Streams::take`] took.
@@ -149,22 +159,30 @@ impl Streams {
     /// Puts out a frame of data; false if too much waits already, or nobody is there. A client that has been written
     /// to in this millisecond waits for the next: frames that come in a row, as those of a picture do, leave in one
     /// write and one TLS record.
-    pub(super) fn push_data(&mut self, index: u32, head: &Head, body: &[u8], now: Time) -> bool {
-        let Some(connection) = self.connections.get_mut(index as usize) else { return false };
-        let pushed = connection.outgoing.push_data(head, body);
-        if pushed && !connection.dirty {
-            connection.dirty = true;
+    pub(super) fn push_data(&mut self, path: &Path, head: &Head, body: &[u8], now: Time) -> bool {
+        let index = path.link;
+        let Some(connection) = self.of(path) else { return false };
+        if !connection.outgoing.push_data(head, body) {
+            return false;
+        }
+        if !std::mem::replace(&mut connection.dirty, true) {
             if connection.written == now { self.held.push(index) } else { self.dirty.push(index) }
         }
-        pushed
+        true
     }
 
-    /// Puts out an answer; false for a client that takes none.
-    pub(super) fn push_message(&mut self, index: u32, message: &[u8]) -> bool {
-        let Some(connection) = self.connections.get_mut(index as usize) else { return true };
-        let pushed = connection.outgoing.push_message(message);
-        self.mark(index);
-        pushed
+    /// Puts out an answer. A client that asks and asks and takes none is ended at the next write, and not now: the
+    /// rest of what it has sent must still find its connection, and no other in its place.
+    pub(super) fn push_message(&mut self, path: &Path, message: &[u8]) {
+        if let Some(connection) = self.of(path) {
+            connection.overrun |= !connection.outgoing.push_message(message);
+            self.mark(path.link);
+        }
+    }
+
+    /// The connection of a path. Another may have its place by now.
+    fn of(&mut self, path: &Path) -> Option<&mut Connection> {
+        self.connections.get_mut(path.link as usize).filter(|connection| connection.path == *path)
     }
 
     /// A socket has room again.
@@ -175,6 +193,11 @@ impl Streams {
     /// Frames of some connections gather.
     pub(super) fn holds(&self) -> bool {
         !self.held.is_empty()
+    }
+
+    /// A turn of the worker begins.
+    pub(super) fn begin_turn(&mut self) {
+        self.handshakes = HANDSHAKES;
     }
 
     /// A millisecond has passed: what has gathered is to be written.
@@ -191,13 +214,21 @@ impl Streams {
     pub(super) fn write(&mut self, index: u32, now: Time) -> Written {
         let Some(connection) = self.connections.get_mut(index as usize) else { return Written::Open };
         (connection.dirty, connection.written) = (false, now);
+        if connection.overrun {
+            return Written::Broken;
+        }
         let Ok(done) = connection.write(now) else { return Written::Broken };
         if done && connection.is_closing() {
             connection.session.close(&mut connection.socket);
             return Written::Closed;
         }
         if connection.blocked == done {
-            let interest = if done { Interest::Read } else { Interest::Both };
+            let interest = match (done, connection.is_closing()) {
+                (true, _) => Interest::Read,
+                (false, false) => Interest::Both,
+                // What is not read would be told again and again.
+                (false, true) => Interest::Write,
+            };
             if self.epoll.change(&connection.socket, Source::Stream(index).token(), interest).is_err() {
                 return Written::Broken;
             }
@@ -218,7 +249,7 @@ impl Streams {
         _ = self.epoll.change(&connection.socket, Source::Stream(index).token(), interest);
         let path = connection.path;
         self.mark(index);
-        self.arm(index, now);
+        self.set_timer(index, now, false);
         Some(path)
     }
 
@@ -238,12 +269,10 @@ impl Streams {
             if connection.armed != armed {
                 continue;
             }
-            match connection.due(now, has_allocation(&connection.path)) {
+            let path = connection.path;
+            match connection.due(now, has_allocation(&path)) {
                 Due::Over => return Some(index),
-                Due::Later(at) => {
-                    connection.armed = at;
-                    self.timers.set(at, (index, at));
-                }
+                Due::Later(_) => self.set_timer(index, now, has_allocation(&path)),
             }
         }
         None
@@ -267,10 +296,8 @@ impl Streams {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
         self.epoll.add(&connection.socket, Source::Stream(index).token())?;
-        connection.armed = now.after(IDLE);
-        self.timers.set(connection.armed, (index, connection.armed));
         entry.insert(connection);
-        self.arm(index, now);
+        self.set_timer(index, now, false);
         Ok(())
     }
 
@@ -286,9 +313,15 @@ impl Streams {
     fn arm(&mut self, index: u32, now: Time) {
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
         // Whether there is an allocation only makes it later, and is asked when the time has come.
-        if let Due::Later(at) = connection.due(now, false)
-            && at < connection.armed
-        {
+        if matches!(connection.due(now, false), Due::Later(at) if at < connection.armed) {
+            self.set_timer(index, now, false);
+        }
+    }
+
+    /// Has a connection looked at when its time may be up, whatever was set before.
+    fn set_timer(&mut self, index: u32, now: Time, has_allocation: bool) {
+        let Some(connection) = self.connections.get_mut(index as usize) else { return };
+        if let Due::Later(at) = connection.due(now, has_allocation) {
             connection.armed = at;
             self.timers.set(at, (index, at));
         }

@@ -156,6 +156,7 @@ impl Worker {
 
     /// Serves what is ready. TURN requests first: what keeps a call alive must not wait for what a call carries.
     fn serve_all(&mut self, ready: usize) {
+        self.streams.begin_turn();
         for control in [true, false] {
             for index in 0..ready {
                 let event = self.events.at(index);
@@ -348,7 +349,7 @@ impl Worker {
                 self.outbox.push_received(address, head, &self.inbox, body);
             }
             Verdict::ToClient { path, head, body } => {
-                if !self.streams.push_data(path.link, &head, body, self.now.time) {
+                if !self.streams.push_data(&path, &head, body, self.now.time) {
                     self.server.count_drop(Reason::SlowClient);
                 }
             }
@@ -382,8 +383,8 @@ impl Worker {
         if path.transport == Transport::Udp {
             let address = client_address(&self.listeners, &path, 0);
             self.outbox.push_copy(address, Head::EMPTY, message);
-        } else if !self.streams.push_message(path.link, message) {
-            self.break_stream(path.link);
+        } else {
+            self.streams.push_message(&path, message);
         }
     }
 

@@ -346,3 +346,22 @@ fn connections_from_one_address_are_capped_and_a_closed_one_makes_room() {
     eventually("room for one", || served(here));
     drop((third, more));
 }
+
+/// SEC-40: who asks and asks and takes no answer is cut off, with everything that was asked in the same breath.
+#[test]
+fn an_allocation_made_behind_too_many_requests_ends_with_the_connection() {
+    let server = Setup::new().start();
+    let mut client = server.alice_by_tcp();
+    // The challenge that the request below answers.
+    client.request(Method::REFRESH, |_| {});
+    let allocate = client.signed(Method::ALLOCATE, |w| {
+        w.attribute(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+    });
+    let mut breath = binding(1).repeat(900);
+    breath.extend_from_slice(&allocate);
+    client.send_raw(&breath);
+    eventually("the end", || (client.hear_within(PATIENCE)? == Heard::End).then_some(()));
+    server.err.wait_for("allocation made");
+    server.err.wait_for("allocation ended");
+    assert_eq!(server.alice_by_tcp().try_allocate().map(|addr| addr.ip()), Ok(server.addr.ip()));
+}

@@ -3,7 +3,8 @@
 use crate::certificates::Authority;
 use crate::client::{Client, Heard};
 use crate::harness::*;
-use std::io::Write as _;
+use hairpin::wire::{Class, Method, Writer};
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 /// FRAME-011, TLS-009, SEC-40: an unfinished frame, a connection without a byte, a handshake that stalls; and
@@ -62,9 +63,7 @@ fn what_is_begun_must_be_finished_within_ten_seconds() {
 /// the allocation lasts.
 #[test]
 fn a_silent_connection_without_an_allocation_is_closed_after_a_minute() {
-    if std::env::var("HAIRPIN_REQUIRE").as_deref() != Ok("all") {
-        // Past the capture of the test runner: what was not tested should be seen.
-        _ = writeln!(std::io::stderr(), "skipped: {}: needs a minute (HAIRPIN_REQUIRE=all gives it)", name());
+    if !has_a_minute() {
         return;
     }
     let server = Setup::new().start();
@@ -81,4 +80,54 @@ fn a_silent_connection_without_an_allocation_is_closed_after_a_minute() {
     };
     assert_eq!(heard, Heard::End);
     assert_eq!(holder.refresh(600), None);
+}
+
+/// FRAME-016: a client that takes nothing of what waits for it is given up after a minute, and its place is another's.
+#[test]
+fn a_client_that_takes_nothing_is_given_up_after_a_minute() {
+    if !has_a_minute() {
+        return;
+    }
+    let server = Setup::new().set("limits.source-connections", "1").start();
+    let (mut stuck, peer) = (server.alice_by_tcp(), peer());
+    let relayed = stuck.allocate();
+    stuck.bind(0x4000, peer.local_addr().unwrap());
+    // More than all buffers between can hold; what comes too fast is lost before it is too much.
+    let begun = Instant::now();
+    eventually("the connection is full", || {
+        for _ in 0..100 {
+            peer.send_to(&[7; 1200], relayed).unwrap();
+        }
+        (begun.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    let end = Instant::now() + Duration::from_secs(90);
+    let served = loop {
+        let mut next = std::net::TcpStream::connect(server.addr).unwrap();
+        next.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        // Refused at once while the place is taken.
+        let served = next.write_all(&binding()).is_ok() && matches!(next.read(&mut [0; 64]), Ok(1..));
+        if served || Instant::now() > end {
+            break served;
+        }
+        std::thread::sleep(Duration::from_millis(500));
+    };
+    assert!(served, "a client that takes nothing keeps its place for ever");
+    assert!(begun.elapsed() > Duration::from_secs(50), "a slow client is not cut off");
+}
+
+/// A Binding request.
+fn binding() -> Vec<u8> {
+    let mut request = Vec::new();
+    Writer::new(&mut request, Method::BINDING, Class::Request, &[0x33; 12]);
+    request
+}
+
+/// There is time for a test that takes a minute.
+fn has_a_minute() -> bool {
+    let all = std::env::var("HAIRPIN_REQUIRE").as_deref() == Ok("all");
+    if !all {
+        // Past the capture of the test runner: what was not tested should be seen.
+        _ = writeln!(std::io::stderr(), "skipped: {}: needs a minute (HAIRPIN_REQUIRE=all gives it)", name());
+    }
+    all
 }
