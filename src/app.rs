@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -77,7 +78,11 @@ impl Plan {
                 policy: Arc::new(Policy::new(&rules(config, &hosts))),
                 options: Arc::new(options),
             },
-            sockets: SocketOptions { buffer: config.limits.socket_buffer, device: config.relay.device.clone() },
+            sockets: SocketOptions {
+                buffer: config.limits.socket_buffer,
+                device: config.relay.device.clone(),
+                busy_poll: Duration::from_micros(config.busy_poll.into()),
+            },
             workers: workers(config),
             tls,
         })

@@ -58,6 +58,8 @@ pub struct Config {
     pub log: Log,
     /// Worker threads, never more than cores; 0 means one for each core.
     pub workers: usize,
+    /// Microseconds for which a worker looks for packets before it sleeps.
+    pub busy_poll: u32,
     /// Where the process id is written, if anywhere.
     pub pidfile: Option<PathBuf>,
     /// Whether the kernel forwards established flows.

@@ -275,6 +275,7 @@ fn blank_config() -> Config {
         protocol: blank_protocol(),
         log: Log { level: String::new(), json: false, file: None },
         workers: 0,
+        busy_poll: 0,
         pidfile: None,
         kernel_path: KernelPath::Auto,
     }

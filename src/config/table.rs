@@ -42,6 +42,8 @@ pub(crate) static KEYS: &[Key] = &[
     key("workers", Count(|d| &mut d.workers, 0, u32::MAX), &["0"],
         "Worker threads at most; never more than cores. 0: one for each core.")
         .coturn(&[how("relay-threads", How::With(at_least_one)).short('m')]),
+    key("busy-poll", Count(|d| &mut d.config.busy_poll, 0, 1000), &["0"],
+        "Microseconds for which a worker looks for packets again and again before it sleeps, against the delay of being woken. It uses its core wholly where packets come that densely."),
     key("pidfile", Path(|d| &mut d.config.pidfile), &[""], "A file for the process id. Empty: none.")
         .coturn(&[same("pidfile")]),
     key("kernel-path", Choice(&["auto", "off", "native", "generic"], kernel_path), &["auto"],

@@ -5,14 +5,17 @@ use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
-/// Socket options that are alike for every UDP socket of the server.
+/// Options that are alike for every UDP socket of the server, and how they are watched.
 #[derive(Clone, Debug, Default)]
 pub struct SocketOptions {
     /// Bytes of each socket buffer; zero leaves the system's default.
     pub buffer: u32,
     /// The network device to bind to.
     pub device: Option<String>,
+    /// How long a worker looks for packets again and again before it sleeps.
+    pub busy_poll: Duration,
 }
 
 /// The two sockets of one worker on one listening address. TURN requests go to one and all else to the other, so that

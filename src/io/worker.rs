@@ -23,7 +23,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Datagrams that are held before they must be sent.
 const SLOTS: usize = 512;
@@ -63,6 +63,7 @@ pub(crate) struct Worker {
     outbox: Outbox,
     reply: Vec<u8>,
     now: Now,
+    busy_poll: Duration,
     /// When to look next whether something has ended.
     tick: Time,
     /// The other end of the owner's line is closed.
@@ -87,6 +88,7 @@ impl Worker {
         }
         Ok(Self {
             server,
+            busy_poll: options.busy_poll,
             relays: Relays::new(Rc::clone(&epoll), options),
             streams: Streams::new(Rc::clone(&epoll), Arc::clone(&commons), sockets.streams, now.time)?,
             commons,
@@ -107,8 +109,7 @@ impl Worker {
     pub(crate) fn run(mut self) -> io::Result<()> {
         while !self.stopped {
             let begun = self.now.time;
-            let patience = self.patience();
-            let ready = self.epoll.wait(&mut self.events, patience)?;
+            let ready = self.wait()?;
             self.now = clock::now();
             self.serve_all(ready);
             if self.tick <= self.now.time {
@@ -121,6 +122,19 @@ impl Worker {
             self.flush_streams();
         }
         Ok(())
+    }
+
+    /// Waits for something to do; at first without sleep, where that is wanted.
+    fn wait(&mut self) -> io::Result<usize> {
+        let begun = (!self.busy_poll.is_zero()).then(Instant::now);
+        while begun.is_some_and(|begun| begun.elapsed() < self.busy_poll) {
+            let ready = self.epoll.wait(&mut self.events, Duration::ZERO)?;
+            if ready > 0 {
+                return Ok(ready);
+            }
+        }
+        let patience = self.patience();
+        self.epoll.wait(&mut self.events, patience)
     }
 
     /// How long to wait for something to do: a millisecond while frames gather for a stream.

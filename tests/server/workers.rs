@@ -109,3 +109,20 @@ fn a_range_of_four_ports_is_good_for_four_allocations() {
     assert_eq!(ports, [50000, 50001, 50002, 50003]);
     assert!(results.iter().all(|result| result.is_ok() || *result == Err(508)));
 }
+
+/// A worker that looks for packets without sleep relays, keeps time and stops like any other.
+#[test]
+fn a_worker_that_polls_serves_and_stops() {
+    let mut server = Setup::new().set("busy-poll", "200").start();
+    for mut client in [server.alice(), server.alice_by_tcp()] {
+        let peer = peer();
+        let relayed = client.allocate();
+        client.bind(0x4000, peer.local_addr().unwrap());
+        client.send_channel(0x4000, b"up");
+        assert_eq!(receive(&peer), (b"up".to_vec(), relayed));
+        peer.send_to(b"down", relayed).unwrap();
+        assert_eq!(client.data().0, b"down");
+    }
+    server.signal("TERM");
+    assert!(server.wait().success());
+}
