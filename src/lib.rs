@@ -21,10 +21,11 @@
 //!
 //! A client's ChannelData: the kernel chooses the socket by the client's address and the first bytes
 //! (`io::udp`), `recvmmsg` brings a batch (`io::worker`), [`turn::Server::handle_client`] finds allocation,
-//! channel and relay and returns a slice of what came, the outbox gathers by socket, `sendmmsg` sends. A peer's
-//! datagram takes the same way back through [`turn::Server::handle_peer`], with a head of 4 bytes (ChannelData)
-//! or 36 to 48 (a Data indication) before the untouched payload. Nothing on that way allocates, locks or asks a
-//! clock, and nothing grows with the number of allocations.
+//! channel and relay and returns a slice of what came, the outbox gathers by socket and destination, `sendmmsg`
+//! sends, and the kernel divides runs of equal size. A peer's datagram takes the same way back through
+//! [`turn::Server::handle_peer`], with a head of 4 bytes (ChannelData) or 36 to 48 (a Data indication) before the
+//! untouched payload. Nothing on that way allocates, locks or asks a clock, and nothing grows with the number of
+//! allocations.
 //!
 //! A request takes the same way in; what it needs of the world comes out of [`turn::Server::poll`] as actions
 //! and comes back as events.
