@@ -14,8 +14,8 @@ use harness::{Server, Setup};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
-const CLIENTS: usize = 50;
-const PACKETS: usize = 60_000;
+const CLIENTS: usize = 100;
+const PACKETS: usize = 90_000;
 const SIZE: usize = 200;
 const ROUNDS: usize = 9;
 
@@ -87,7 +87,7 @@ impl Scene {
         let begun = Instant::now();
         let (mut count, mut last) = (0, begun);
         while last.elapsed() < Duration::from_millis(100) {
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(Duration::from_millis(4));
             let now = drops(ports) - before;
             if now > count {
                 (count, last) = (now, Instant::now());
