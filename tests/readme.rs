@@ -34,8 +34,8 @@ fn its_configurations_load() {
 #[test]
 fn its_files_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let named =
-        quoted().filter(|text| ["src/", "tests/", "config/", ".ci/", "docs/", "examples/"].iter().any(|f| text.starts_with(f)));
+    let named = quoted()
+        .filter(|text| ["src/", "tests/", "config/", ".ci/", "docs/", "examples/"].iter().any(|f| text.starts_with(f)));
     let missing: Vec<&str> = named.filter(|file| !root.join(file).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
