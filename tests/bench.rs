@@ -15,8 +15,10 @@ mod space;
 use certificates::Authority;
 use harness::*;
 use serde_json::Value;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
 
 /// Fixed rate and a short measurement, by alice.
 const SHORT: &str = "--clients 5 --rate 500 --duration 1s --json --user alice";
@@ -87,6 +89,32 @@ fn streams_are_relayed() {
     let url = format!("turn:{}?transport=tcp", server.addr);
     for flags in ["", "--send", "--burst 8 --direction up", "--mix call --direction down", "--size 17"] {
         relays(&url, flags);
+    }
+}
+
+#[test]
+fn frames_that_come_together_are_all_taken() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    std::thread::spawn(move || answer_late(listener.accept().unwrap().0));
+    let url = format!("stun:{addr}?transport=tcp");
+    let document = measured(&url, "--workload binding --clients 1 --rate 300 --duration 1s --json");
+    assert_eq!(number(&document, "/result/loss_percent"), 0.0, "{document:#}");
+}
+
+/// Answers Binding requests, all at once when no more come.
+fn answer_late(mut stream: TcpStream) {
+    stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let (mut answers, mut request) = (Vec::new(), [0; 20]);
+    loop {
+        match stream.read_exact(&mut request) {
+            Ok(()) => answers.extend([&[1, 1], &request[2..]].concat()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                stream.write_all(&answers).unwrap();
+                answers.clear();
+            }
+            Err(_) => return,
+        }
     }
 }
 

@@ -69,6 +69,14 @@ impl Link {
         }
     }
 
+    /// Takes the next message that a connection has read already, of which epoll knows nothing.
+    pub(super) fn take(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+        match self {
+            Self::Datagram(_) => Ok(None),
+            Self::Stream(stream) => stream.take(into),
+        }
+    }
+
     /// What is sent may be lost, so it is sent again.
     pub(super) fn is_datagram(&self) -> bool {
         matches!(self, Self::Datagram(_))

@@ -93,8 +93,8 @@ impl Stream {
         if self.read()? { self.take(into) } else { Ok(None) }
     }
 
-    /// Takes a frame that is there as a whole. Padding is skipped with it, so it waits for that too.
-    fn take(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Takes a frame that has been read as a whole. Padding is skipped with it, so it waits for that too.
+    pub(super) fn take(&mut self, into: &mut [u8]) -> io::Result<Option<usize>> {
         let rest = &self.input[self.taken..];
         match next(rest, true) {
             Frame::Complete { len, pad } if rest.len() >= len + pad => {

@@ -196,14 +196,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes what has come to a client.
+    /// Takes what has come to a client, and everything that was read with it.
     fn receive_client(&mut self, index: usize) -> Result<(), Stopped> {
-        for _ in 0..BATCH {
-            let client = &mut self.clients[index];
-            let Some(len) = client.link.receive(&mut self.buffer)? else { break };
+        for count in 0.. {
+            let (link, buffer) = (&mut self.clients[index].link, &mut self.buffer);
+            let Some(len) = (if count < BATCH { link.receive(buffer)? } else { link.take(buffer)? }) else { break };
             match hear(&self.buffer[..len]) {
                 Heard::Packet(tag) => self.take(tag),
-                Heard::Message => client.handle(&self.buffer[..len], &self.plan, self.peer),
+                Heard::Message => self.clients[index].handle(&self.buffer[..len], &self.plan, self.peer),
                 Heard::Other => {}
             }
         }
