@@ -60,7 +60,7 @@ fn an_error_ends_a_search() {
 fn a_slow_generator_is_told_from_a_slow_server() {
     let limited = |limit, most| {
         let (found, trials) = search(10_000.0, limit, most);
-        generator_limited(&synthetic(found, limit, most), &trials, 0.1)
+        generator_limited(&synthetic(found, limit, most), &trials, 0.1, false)
     };
     assert!(limited(f64::MAX, 300_000.0), "nothing is lost, but no more is sent");
     assert!(!limited(200_000.0, 900_000.0), "what was sent was lost");
@@ -69,12 +69,23 @@ fn a_slow_generator_is_told_from_a_slow_server() {
 #[test]
 fn a_busy_thread_without_loss_is_a_limit_at_a_fixed_rate_too() {
     let trial = |busy, loss| Trial { offered: 1000.0, sent: 1000.0, loss, busy };
-    let limited = |busy, loss| generator_limited(&trial(busy, loss), &[trial(busy, loss)], 0.1);
+    let limited = |busy, loss| generator_limited(&trial(busy, loss), &[trial(busy, loss)], 0.1, false);
     assert!(limited(96.0, 0.0));
     assert!(!limited(94.0, 0.0));
     assert!(!limited(96.0, 1.0), "the server lost something, so it was the limit");
     let slow = Trial { offered: 1000.0, sent: 900.0, loss: 0.0, busy: 50.0 };
-    assert!(generator_limited(&slow, &[slow], 0.1));
+    assert!(generator_limited(&slow, &[slow], 0.1, false));
+}
+
+#[test]
+fn a_busy_thread_proves_nothing_about_the_server_of_a_stream_even_if_much_is_lost() {
+    let trial = |offered, busy, loss| Trial { offered, sent: offered, loss, busy };
+    let limited = |result, trials: &[Trial]| generator_limited(&result, trials, 0.1, true);
+    assert!(limited(trial(1000.0, 96.0, 40.0), &[]), "it reads too slowly");
+    assert!(!limited(trial(1000.0, 94.0, 40.0), &[]), "it had time, so the server had none");
+    let result = trial(1000.0, 60.0, 0.0);
+    assert!(limited(result, &[result, trial(2000.0, 99.0, 9.0)]));
+    assert!(!limited(result, &[result, trial(2000.0, 99.0, 9.0), trial(1500.0, 70.0, 2.0)]));
 }
 
 #[test]

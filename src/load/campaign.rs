@@ -7,6 +7,7 @@ use super::options::Workload;
 use super::plan::Plan;
 use super::report::{Body, Rates, Report, SetUp};
 use super::search::{generator_limited, highest};
+use super::target::Transport;
 use super::traffic::Clock;
 use super::trouble::Stopped;
 use super::worker::{Order, Worker};
@@ -60,7 +61,9 @@ impl Campaign {
         self.delete();
         let result = measured?;
         let trials: Vec<_> = self.steps.iter().map(Figures::trial).collect();
-        let limited = generator_limited(&result.trial(), &trials, self.plan.options.max_loss);
+        let options = &self.plan.options;
+        let streams = options.target.transport != Transport::Udp;
+        let limited = generator_limited(&result.trial(), &trials, options.max_loss, streams);
         let steps = std::mem::take(&mut self.steps);
         Ok(Report::new(&self.plan, Body::Rates(Box::new(Rates { set_up, steps, result, limited }))))
     }

@@ -12,7 +12,7 @@ const TICKS: f64 = 100.0;
 /// What one thread counted in one step. Times are nanoseconds.
 #[derive(Clone, Debug)]
 pub(super) struct Counts {
-    /// Packets that were handed to the kernel, or that a server which does not read has left standing.
+    /// Packets that were handed to the kernel, or for which a stream had no room, as its server does not read.
     pub sent: u64,
     /// Packets that arrived.
     pub received: u64,

@@ -81,9 +81,13 @@ fn passes_twice<E>(rate: f64, max_loss: f64, measure: &mut impl FnMut(f64) -> Re
 
 /// Whether the generator was the limit, so that the server can do more than was measured: every higher rate that
 /// was tried could not be sent, or a thread was busy all the time while nothing was lost.
+///
+/// With `streams`, also while something was lost: a thread that reads or writes too slowly holds up the server, whose
+/// loss then is no sign of its own limit.
 #[must_use]
-pub fn generator_limited(result: &Trial, trials: &[Trial], max_loss: f64) -> bool {
+pub fn generator_limited(result: &Trial, trials: &[Trial], max_loss: f64, streams: bool) -> bool {
+    let held_up = |trial: &Trial| streams && trial.busy >= BUSY;
     let mut above = trials.iter().filter(|trial| trial.offered > result.offered).peekable();
-    let none_sent = above.peek().is_some() && above.all(|trial| !trial.kept_up());
-    none_sent || (result.loss <= max_loss && (result.busy >= BUSY || !result.kept_up()))
+    let none_sent = above.peek().is_some() && above.all(|trial| !trial.kept_up() || held_up(trial));
+    none_sent || held_up(result) || (result.loss <= max_loss && (result.busy >= BUSY || !result.kept_up()))
 }

@@ -79,7 +79,8 @@ impl Worker {
     }
 
     /// Adds frames to the streams of the clients whose turn it is. What a server that does not read leaves no room
-    /// for counts as sent, for it is lost on its account.
+    /// for counts as sent, for it is lost on its account. A thread that has no time to write leaves no room either: it
+    /// is busy, and the report says that the generator was the limit.
     fn send_frames(&mut self, count: u64) {
         for _ in 0..count {
             let index = self.up.turn(self.clients.len());
