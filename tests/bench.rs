@@ -262,6 +262,7 @@ fn what_goes_wrong_is_said_with_a_remedy() {
     says("http://example.org", SHORT, 1, "write turn:HOST");
     says(&url, &format!("{SHORT} --loss many"), 1, "--loss");
     says(&url, &format!("{SHORT} --size 15"), 1, "--size");
+    says(&url, "--workload allocate --user alice --hold 301s", 1, "--hold: at most 5m");
     says(&url, &format!("{SHORT} --peer-address 192.0.2.1"), 2, "--peer-address");
     says(&url, &format!("{SHORT} --relay-family 6"), 2, "--relay-family 6 does not reach the peer");
     says(&url, &format!("{SHORT} --pid 4194305"), 2, "--pid");
@@ -269,4 +270,35 @@ fn what_goes_wrong_is_said_with_a_remedy() {
     says(&turn(strict.addr), SHORT, 2, "the server forbids this peer");
     let small = Setup::new().set("limits.user-allocations", "1").start();
     says(&turn(small.addr), SHORT, 2, "486");
+}
+
+#[test]
+fn a_flag_that_would_do_nothing_is_refused_with_a_remedy() {
+    let says = |url: &str, flags: &str, part: &str| {
+        let (code, out, err) = bench(url, flags);
+        assert!(code == 1 && err.contains(part), "{url} {flags}: {code} {out} {err}");
+    };
+    let with = |flag: &str, workload: &str, remedy: &str| {
+        let name = flag.split(' ').next().unwrap();
+        let part =
+            format!("{name} does nothing with --workload {workload}: leave it out, or measure --workload {remedy}");
+        says("turn:127.0.0.1:9", &format!("--user alice --workload {workload} {flag}"), &part);
+    };
+    with("--rate 10", "allocate", "relay or binding");
+    with("--loss 1", "allocate", "relay or binding");
+    with("--burst 2", "allocate", "relay or binding");
+    for workload in ["allocate", "binding"] {
+        with("--direction up", workload, "relay");
+        with("--size 100", workload, "relay");
+        with("--mix call", workload, "relay");
+    }
+    for workload in ["relay", "binding"] {
+        with("--hold 1s", workload, "allocate");
+    }
+    for flag in ["--send", "--relay-family 4", "--peer-address 127.0.0.1", "--remote-peer 127.0.0.1:9"] {
+        with(flag, "binding", "relay or allocate");
+    }
+    says("turn:127.0.0.1:9", "--user alice --size 100 --mix call", "--size");
+    says("--echo=127.0.0.1:0", "--clients 5", "--clients does nothing beside --echo: leave it out");
+    says("--echo=127.0.0.1:0", "--json", "--json does nothing beside --echo: leave it out");
 }

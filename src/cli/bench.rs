@@ -5,6 +5,7 @@ use crate::config;
 use crate::load::options::{Credentials, Direction, Family, Peer, Sizes, Trust, Workload};
 use crate::load::target::{Target, Transport};
 use crate::load::{Options, SMALLEST, Task};
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +15,23 @@ use std::time::Duration;
 const LARGEST: u16 = 1400;
 /// The longest burst: what every kernel divides at once.
 const LONGEST: u16 = 64;
+/// The longest that allocations are kept idle: a permission lasts five minutes, an allocation may last ten.
+const LONGEST_HOLD: Duration = Duration::from_secs(300);
+
+/// The flags that not every workload looks at, and those that do.
+const PARTIAL: [(&str, &[Workload]); 11] = [
+    ("rate", &[Workload::Relay, Workload::Binding]),
+    ("loss", &[Workload::Relay, Workload::Binding]),
+    ("burst", &[Workload::Relay, Workload::Binding]),
+    ("direction", &[Workload::Relay]),
+    ("size", &[Workload::Relay]),
+    ("mix", &[Workload::Relay]),
+    ("send", &[Workload::Relay, Workload::Allocate]),
+    ("peer-address", &[Workload::Relay, Workload::Allocate]),
+    ("remote-peer", &[Workload::Relay, Workload::Allocate]),
+    ("relay-family", &[Workload::Relay, Workload::Allocate]),
+    ("hold", &[Workload::Allocate]),
+];
 
 /// Describes it.
 pub(super) fn subcommand() -> Command {
@@ -59,12 +77,16 @@ fn what() -> [Arg; 9] {
         number("clients", "NUMBER", 1..=60_000).default_value("50").help("Allocations, or sockets for binding"),
         choice("direction", &["up", "down", "both"]).help("up is from clients to peers [default: both]"),
         number("size", "BYTES", SMALLEST as i64..=i64::from(LARGEST)).default_value("200").help("Bytes of a payload"),
-        choice("mix", &["call"]).help("Payloads of the sizes of a video call, in turn, instead of --size"),
+        choice("mix", &["call"])
+            .conflicts_with("size")
+            .help("Payloads of the sizes of a video call, in turn, instead of --size"),
         switch("send").help("Send and Data indications instead of channels"),
         number("burst", "NUMBER", 1..=i64::from(LONGEST))
             .default_value("1")
             .help("Packets of a client in a row; over UDP they leave as one"),
-        text("hold", "TIME").default_value("0").help("How long allocations of the allocate workload are kept idle"),
+        text("hold", "TIME")
+            .default_value("0")
+            .help("How long allocations of the allocate workload are kept idle, up to 5m"),
         Arg::new("echo")
             .long("echo")
             .value_name("ADDRESS:PORT")
@@ -137,12 +159,21 @@ fn number(name: &'static str, value: &'static str, range: std::ops::RangeInclusi
 
 /// Reads the command line, or complains.
 pub(super) fn read(matches: &ArgMatches, output: &mut Output<'_>) -> Result<Task, u8> {
-    if let Some(addr) = matches.get_one::<SocketAddr>("echo") {
-        return Ok(Task::Echo(*addr));
+    let task = match matches.get_one::<SocketAddr>("echo") {
+        Some(addr) => alone(matches).map(|()| Task::Echo(*addr)),
+        None => options(matches).map(|options| Task::Measure(Box::new(options))),
+    };
+    task.map_err(|text| output.complain(&format!("error: {text}")))
+}
+
+/// Says which flag an echo does not look at.
+fn alone(matches: &ArgMatches) -> Result<(), String> {
+    match matches.ids().find(|id| *id != "echo" && given(matches, id.as_str())) {
+        Some(id) => {
+            Err(format!("--{id} does nothing beside --echo: leave it out, or give it where --remote-peer stands"))
+        }
+        None => Ok(()),
     }
-    options(matches)
-        .map(|options| Task::Measure(Box::new(options)))
-        .map_err(|text| output.complain(&format!("error: {text}")))
 }
 
 /// Reads the options of a measurement.
@@ -153,7 +184,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         workload: workload(value(matches, "workload")),
         clients: count(matches, "clients").unwrap_or(1),
         direction: direction(value(matches, "direction")),
-        sizes: if given(matches, "mix") {
+        sizes: if matches.contains_id("mix") {
             Sizes::Call
         } else {
             Sizes::Fixed(count(matches, "size").unwrap_or(SMALLEST) as u16)
@@ -178,7 +209,17 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         html: matches.get_one::<PathBuf>("html").cloned(),
     };
     check(&options)?;
+    check_workload(matches, options.workload)?;
     Ok(options)
+}
+
+/// Says which flag the workload does not look at.
+fn check_workload(matches: &ArgMatches, workload: Workload) -> Result<(), String> {
+    let idle = |(name, with): &&(&str, &[Workload])| given(matches, name) && !with.contains(&workload);
+    let Some((name, with)) = PARTIAL.iter().find(idle) else { return Ok(()) };
+    let names: Vec<&str> = with.iter().map(|workload| workload.name()).collect();
+    let (this, names) = (workload.name(), names.join(" or "));
+    Err(format!("--{name} does nothing with --workload {this}: leave it out, or measure --workload {names}"))
 }
 
 /// Says what does not go together.
@@ -195,6 +236,9 @@ fn check(options: &Options) -> Result<(), String> {
     }
     if options.duration.is_zero() {
         return Err("--duration: a measurement takes a second or more".to_owned());
+    }
+    if options.hold > LONGEST_HOLD {
+        return Err("--hold: at most 5m, for then permissions expire, and allocations some minutes later".to_owned());
     }
     Ok(())
 }
@@ -257,9 +301,9 @@ fn count(matches: &ArgMatches, name: &str) -> Option<usize> {
     matches.get_one::<u64>(name).and_then(|number| usize::try_from(*number).ok())
 }
 
-/// Whether a flag was given.
+/// Whether a flag was given, rather than left at its default.
 fn given(matches: &ArgMatches, name: &str) -> bool {
-    matches.contains_id(name)
+    matches.value_source(name) == Some(ValueSource::CommandLine)
 }
 
 /// Returns the text of a flag, empty if it was not given.
