@@ -262,6 +262,7 @@ fn what_goes_wrong_is_said_with_a_remedy() {
     says("http://example.org", SHORT, 1, "write turn:HOST");
     says(&url, &format!("{SHORT} --loss many"), 1, "--loss");
     says(&url, &format!("{SHORT} --size 15"), 1, "--size");
+    says(&url, &format!("{SHORT} --html /no/such/folder/page.html"), 2, "--html: /no/such/folder/page.html: No such");
     says(&url, "--workload allocate --user alice --hold 301s", 1, "--hold: at most 5m");
     says(&url, &format!("{SHORT} --peer-address 192.0.2.1"), 2, "--peer-address");
     says(&url, &format!("{SHORT} --relay-family 6"), 2, "--relay-family 6 does not reach the peer");

@@ -38,7 +38,10 @@ pub use traffic::SMALLEST;
 use campaign::Campaign;
 use options::Workload;
 use plan::Plan;
+use std::fs::File;
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Does what is asked, and prints what came of it.
@@ -60,20 +63,27 @@ pub fn run(task: Task) -> Result<(), String> {
 fn measure(options: Options) -> Result<(), String> {
     let plan = Arc::new(Plan::new(options)?);
     let mut campaign = Campaign::new(&plan)?;
+    // Before the measurement, which takes longer than to put a wrong path right.
+    let mut page = plan.options.html.as_deref().map(create).transpose()?;
     let report = match plan.options.workload {
         Workload::Allocate => allocate::run(&mut campaign)?,
         Workload::Relay | Workload::Binding => campaign.run()?,
     };
     campaign.progress.done();
-    if let Some(file) = &plan.options.html {
-        std::fs::write(file, page::page(&report)).map_err(|error| format!("{}: {error}", file.display()))?;
-    }
     if plan.options.json {
         println!("{:#}", report.json())
     } else {
         print!("{}", report.table())
     }
-    Ok(())
+    match &mut page {
+        Some(file) => file.write_all(page::page(&report).as_bytes()).map_err(|error| format!("--html: {error}")),
+        None => Ok(()),
+    }
+}
+
+/// Creates the file of the page.
+fn create(path: &Path) -> Result<File, String> {
+    File::create(path).map_err(|error| format!("--html: {}: {error}", path.display()))
 }
 
 /// Sends packets back until the process ends.
