@@ -244,6 +244,18 @@ fn a_saturated_server_is_found_out() {
 }
 
 #[test]
+fn a_result_that_loses_too_much_says_so() {
+    let server = Setup::new().set("limits.bandwidth", "\"100kB/s\"").start();
+    let flags = "--clients 1 --rate 1000 --size 1000 --direction up --duration 1s --user alice";
+    let (_, table, _) = bench(&turn(server.addr), flags);
+    assert!(table.contains("more was lost than --loss 0.1"), "{table}");
+    let document = measured(&turn(server.addr), &format!("{flags} --json"));
+    assert_eq!(document["loss_exceeded"], true, "{document:#}");
+    let document = measured(&turn(server.addr), &format!("{flags} --json --loss 100"));
+    assert_eq!(document["loss_exceeded"], false, "{document:#}");
+}
+
+#[test]
 fn what_goes_wrong_is_said_with_a_remedy() {
     let server = Setup::new().start();
     let says = |url: &str, flags: &str, code: i32, part: &str| {

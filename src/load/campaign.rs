@@ -63,9 +63,10 @@ impl Campaign {
         let trials: Vec<_> = self.steps.iter().map(Figures::trial).collect();
         let options = &self.plan.options;
         let streams = options.target.transport != Transport::Udp;
-        let limited = generator_limited(&result.trial(), &trials, options.max_loss, streams);
+        let max_loss = options.max_loss;
+        let limited = generator_limited(&result.trial(), &trials, max_loss, streams);
         let steps = std::mem::take(&mut self.steps);
-        Ok(Report::new(&self.plan, Body::Rates(Box::new(Rates { set_up, steps, result, limited }))))
+        Ok(Report::new(&self.plan, Body::Rates(Box::new(Rates { set_up, steps, result, limited, max_loss }))))
     }
 
     /// Measures at the rate that was asked for, or at the highest that is found.

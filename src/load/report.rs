@@ -36,6 +36,15 @@ pub(super) struct Rates {
     pub result: Figures,
     /// The generator was slower than the server.
     pub limited: bool,
+    /// Up to how much loss counts as none, in percent.
+    pub max_loss: f64,
+}
+
+impl Rates {
+    /// More was lost at last than counts as none, so the result is no rate that the server relays whole.
+    fn loss_exceeded(&self) -> bool {
+        self.result.loss > self.max_loss
+    }
 }
 
 /// How the clients were set up.
@@ -116,6 +125,7 @@ impl Report {
                 "setup_seconds": rates.set_up.seconds, "setup_us": latency_json(rates.set_up.latency),
                 "steps": rates.steps.iter().map(figures_json).collect::<Vec<_>>(),
                 "result": figures_json(&rates.result), "generator_limited": rates.limited,
+                "loss_exceeded": rates.loss_exceeded(),
             }),
             Body::Allocations(a) => json!({
                 "allocate": a.made.json(), "refresh": a.refreshed.json(), "delete": a.deleted.json(),
@@ -234,6 +244,12 @@ fn rates_table(out: &mut String, rates: &Rates) {
     }
     line(out, format_args!("\nresult:"));
     row(out, &rates.result);
+    if rates.loss_exceeded() {
+        line(
+            out,
+            format_args!("more was lost than --loss {} allows: this is no rate that is relayed whole", rates.max_loss),
+        );
+    }
     if rates.limited {
         line(out, format_args!("the generator was the limit: the server can do at least this"));
     }
