@@ -92,12 +92,20 @@ pub struct Figures {
 /// What the server's process used.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ServerUse {
-    /// Microseconds of processor time for a packet and each time it is relayed.
-    pub per_packet: f64,
+    /// Microseconds of processor time for an allocation, or for a packet and each time it is relayed.
+    pub each: f64,
     /// Percent of one core.
     pub percent: f64,
     /// Bytes of resident memory.
     pub resident: u64,
+}
+
+/// What both processes used.
+pub(super) struct Spent {
+    /// Percent of one core that this process used.
+    pub generator: f64,
+    /// What the server's process used, if it is known.
+    pub server: Option<ServerUse>,
 }
 
 /// The percentiles that are told.
@@ -118,17 +126,23 @@ impl Meter {
 
     /// Makes figures of what the threads counted. `crossings` is how often each packet was relayed.
     pub(super) fn finish(self, asked: &Asked, counts: &[Counts]) -> Result<Figures, String> {
-        let seconds = asked.duration.as_secs_f64();
-        let (own, server) = (Usage::of("self")?, server_usage(self.pid)?);
         let mut figures = rates(asked, counts);
-        figures.generator_cpu = (own.cpu - self.own.cpu) / seconds * 100.0;
         let received: u64 = counts.iter().map(|c| c.received).sum();
-        figures.server = server.zip(self.server).map(|(after, before)| {
-            let cpu = after.cpu - before.cpu;
-            let per_packet = cpu * 1e6 / (received * asked.crossings).max(1) as f64;
-            ServerUse { per_packet, percent: cpu / seconds * 100.0, resident: after.resident }
-        });
+        // Until the last packet arrived, as for the rate that was relayed; what follows is rest.
+        let spent = self.spent(elapsed(asked, counts), received * asked.crossings)?;
+        (figures.generator_cpu, figures.server) = (spent.generator, spent.server);
         Ok(figures)
+    }
+
+    /// What was used since the beginning, for so many seconds and so many packets or allocations.
+    pub(super) fn spent(self, seconds: f64, count: u64) -> Result<Spent, String> {
+        let (own, server) = (Usage::of("self")?, server_usage(self.pid)?);
+        let percent = |cpu: f64| cpu / seconds.max(1e-9) * 100.0;
+        let server = server.zip(self.server).map(|(after, before)| {
+            let cpu = after.cpu - before.cpu;
+            ServerUse { each: cpu * 1e6 / count.max(1) as f64, percent: percent(cpu), resident: after.resident }
+        });
+        Ok(Spent { generator: percent(own.cpu - self.own.cpu), server })
     }
 }
 
@@ -153,16 +167,15 @@ pub(super) struct Asked {
 /// Adds up what the threads counted.
 fn rates(asked: &Asked, counts: &[Counts]) -> Figures {
     let sending = asked.duration.as_secs_f64();
-    let (mut sent, mut received, mut elapsed, mut latency) = (0, 0, sending, histogram());
+    let (mut sent, mut received, mut latency) = (0, 0, histogram());
     for count in counts {
         sent += count.sent;
         received += count.received;
-        elapsed = elapsed.max(count.elapsed as f64 / 1e9);
         // Both have the same bounds.
         _ = latency.add(&count.latency);
     }
     let busy = counts.iter().map(|c| 100.0 - c.idle as f64 / sending / 1e7).fold(0.0, f64::max);
-    let relayed = received as f64 / elapsed;
+    let relayed = received as f64 / elapsed(asked, counts);
     let bits = relayed * asked.size * 8.0;
     let (sent_rate, loss) = (sent as f64 / sending, loss(sent, received));
     let latency = percentiles(&latency);
@@ -177,6 +190,11 @@ fn rates(asked: &Asked, counts: &[Counts]) -> Figures {
         generator_cpu: 0.0,
         busy,
     }
+}
+
+/// Seconds until the last packet arrived, at least as many as were sent in.
+fn elapsed(asked: &Asked, counts: &[Counts]) -> f64 {
+    counts.iter().map(|count| count.elapsed as f64 / 1e9).fold(asked.duration.as_secs_f64(), f64::max)
 }
 
 /// Percent of what was sent that did not arrive.

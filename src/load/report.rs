@@ -210,7 +210,7 @@ fn figures_json(figures: &Figures) -> Value {
         "offered_pps": figures.offered, "sent_pps": figures.sent, "relayed_pps": figures.relayed,
         "payload_bps": figures.bits, "loss_percent": figures.loss, "latency_us": latency_json(figures.latency),
         "server": figures.server.map(|server| json!({
-            "cpu_us_per_packet": server.per_packet, "cpu_percent": server.percent, "resident_bytes": server.resident,
+            "cpu_us_per_packet": server.each, "cpu_percent": server.percent, "resident_bytes": server.resident,
         })),
         "generator": { "cpu_percent": figures.generator_cpu, "busy_percent": figures.busy },
     })
@@ -262,7 +262,7 @@ fn row(out: &mut String, figures: &Figures) {
         all.map(|value| format!("{value:.0}"))
     });
     let server = server.map_or(["-".to_owned(), "-".to_owned(), "-".to_owned()], |server| {
-        [format!("{:.3}", server.per_packet), format!("{:.0}", server.percent), mebibytes(server.resident)]
+        [format!("{:.3}", server.each), format!("{:.0}", server.percent), mebibytes(server.resident)]
     });
     line(
         out,
