@@ -170,8 +170,13 @@ fn allocations_are_made_refreshed_and_deleted() {
     for phase in ["allocate", "refresh", "delete"] {
         assert_eq!(number(&document, &format!("/{phase}/done")), 100.0, "{document:#}");
         assert!(number(&document, &format!("/{phase}/latency_us/p99")) > 0.0);
+        let busy = number(&document, &format!("/{phase}/generator/busy_percent"));
+        assert!((0.0..=100.0).contains(&busy), "{document:#}");
+        assert_eq!(document[phase]["generator_limited"], busy >= 95.0);
+        assert!(number(&document, &format!("/{phase}/server/cpu_us_per_allocation")) >= 0.0);
     }
     assert!(number(&document, "/memory/after") > 0.0);
+    assert_eq!(document["generator_limited"], document["allocate"]["generator_limited"]);
     let said = || server.err.text();
     server.err.wait_for("allocation ended");
     assert_eq!(said().matches("allocation made").count(), 100);

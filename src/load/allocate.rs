@@ -2,6 +2,7 @@
 
 use super::campaign::Campaign;
 use super::client::Request;
+use super::meter::Meter;
 use super::report::{Allocations, Body, Phase, Report};
 use std::time::Instant;
 
@@ -26,9 +27,11 @@ pub(super) fn run(campaign: &mut Campaign) -> Result<Report, String> {
 
 /// Sends all clients on an errand and says what came of it.
 fn phase(campaign: &mut Campaign, request: Request, name: &'static str) -> Result<Phase, String> {
-    let began = Instant::now();
+    let (meter, began) = (Meter::start(campaign.plan.options.pid)?, Instant::now());
     let tally = campaign.drive(request, false)?;
-    let phase = Phase::new(name, began.elapsed(), tally);
+    let time = began.elapsed();
+    let spent = meter.spent(time.as_secs_f64(), tally.done)?;
+    let phase = Phase::new(name, time, tally, spent);
     campaign.progress.say(&format!("{name}: {} in {:.2} s, {} failed", phase.done, phase.seconds, phase.failed()));
     Ok(phase)
 }

@@ -28,11 +28,13 @@ pub(super) struct Tally {
     pub errors: BTreeMap<String, u64>,
     /// The first failure.
     pub first: Option<Trouble>,
+    /// How much of its time the busiest thread worked, in percent.
+    pub busy: f64,
 }
 
 impl Default for Tally {
     fn default() -> Self {
-        Self { done: 0, latency: histogram(), errors: BTreeMap::new(), first: None }
+        Self { done: 0, latency: histogram(), errors: BTreeMap::new(), first: None, busy: 0.0 }
     }
 }
 
@@ -60,6 +62,7 @@ impl Tally {
             *self.errors.entry(label).or_default() += count;
         }
         self.first = self.first.take().or(other.first);
+        self.busy = self.busy.max(other.busy);
     }
 
     /// How many clients failed.
@@ -97,6 +100,7 @@ impl Worker {
     /// Sends every client on an errand, `window` of them at a time. With `strict`, the first failure ends it.
     pub(super) fn drive(&mut self, request: Request, window: usize, strict: bool) -> io::Result<Tally> {
         let (mut tally, mut under_way, mut next) = (Tally::default(), UnderWay::default(), 0);
+        let (began, mut waited) = (Instant::now(), Duration::ZERO);
         while next < self.share || under_way.len() > 0 {
             while next < self.share && under_way.len() < window {
                 if self.dispatch(next, request)? {
@@ -104,13 +108,14 @@ impl Worker {
                 }
                 next += 1;
             }
-            self.listen()?;
+            waited += self.listen()?;
             self.resume(&mut under_way, request)?;
             self.settle(&mut under_way, &mut tally);
             if tally.done == 0 && tally.failed() >= HOPELESS || strict && tally.failed() > 0 {
                 break;
             }
         }
+        tally.busy = 100.0 - waited.as_secs_f64() * 100.0 / began.elapsed().as_secs_f64().max(1e-9);
         Ok(tally)
     }
 
@@ -136,9 +141,11 @@ impl Worker {
         Ok(link)
     }
 
-    /// Takes the answers that have come, or waits a little for some.
-    fn listen(&mut self) -> io::Result<()> {
+    /// Takes the answers that have come, or waits a little for some; says how long it waited.
+    fn listen(&mut self) -> io::Result<Duration> {
+        let began = Instant::now();
         let ready = self.epoll.wait(&mut self.events, Duration::from_millis(2))?;
+        let waited = began.elapsed();
         for index in 0..ready {
             let Some(client) = self.clients.get_mut(self.events.at(index).token as usize) else { continue };
             loop {
@@ -154,7 +161,7 @@ impl Worker {
                 }
             }
         }
-        Ok(())
+        Ok(waited)
     }
 
     /// Looks at the time, and lets those try again that have waited long enough.

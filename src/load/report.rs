@@ -2,9 +2,10 @@
 
 use super::crowd::Tally;
 use super::meter::percentiles;
-use super::meter::{Figures, PERCENTILES, machine};
+use super::meter::{Figures, PERCENTILES, ServerUse, Spent, machine};
 use super::options::{Peer, Sizes, Workload};
 use super::plan::Plan;
+use super::search::BUSY;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -82,13 +83,20 @@ pub(super) struct Phase {
     pub seconds: f64,
     latency: Option<[f64; 4]>,
     errors: BTreeMap<String, u64>,
+    busy: f64,
+    spent: Spent,
 }
 
 impl Phase {
     /// Of all clients.
-    pub(super) fn new(name: &'static str, time: Duration, tally: Tally) -> Self {
-        let latency = percentiles(&tally.latency);
-        Self { name, done: tally.done, seconds: time.as_secs_f64(), latency, errors: tally.errors }
+    pub(super) fn new(name: &'static str, time: Duration, tally: Tally, spent: Spent) -> Self {
+        let (seconds, latency) = (time.as_secs_f64(), percentiles(&tally.latency));
+        Self { name, done: tally.done, seconds, latency, errors: tally.errors, busy: tally.busy, spent }
+    }
+
+    /// The generator was busy all the time, so the server can do more.
+    fn limited(&self) -> bool {
+        self.busy >= BUSY
     }
 
     /// How many did not.
@@ -106,6 +114,9 @@ impl Phase {
         json!({
             "done": self.done, "seconds": self.seconds, "per_second": self.rate(), "errors": self.errors,
             "latency_us": latency_json(self.latency),
+            "server": self.spent.server.map(|server| server_json(server, "cpu_us_per_allocation")),
+            "generator": { "cpu_percent": self.spent.generator, "busy_percent": self.busy },
+            "generator_limited": self.limited(),
         })
     }
 }
@@ -129,6 +140,7 @@ impl Report {
             }),
             Body::Allocations(a) => json!({
                 "allocate": a.made.json(), "refresh": a.refreshed.json(), "delete": a.deleted.json(),
+                "generator_limited": a.made.limited(),
                 "memory": a.memory.map(|(before, after, each)| json!({
                     "before": before, "after": after, "per_allocation": each,
                 })),
@@ -204,14 +216,17 @@ fn latency_json(latency: Option<[f64; 4]>) -> Value {
     latency.map_or(Value::Null, |values| names.into_iter().zip(values.map(Value::from)).collect::<Map<_, _>>().into())
 }
 
+/// What the server's process used, as JSON; `each` names its time for a packet or an allocation.
+fn server_json(server: ServerUse, each: &str) -> Value {
+    json!({ each: server.each, "cpu_percent": server.percent, "resident_bytes": server.resident })
+}
+
 /// A step as JSON.
 fn figures_json(figures: &Figures) -> Value {
     json!({
         "offered_pps": figures.offered, "sent_pps": figures.sent, "relayed_pps": figures.relayed,
         "payload_bps": figures.bits, "loss_percent": figures.loss, "latency_us": latency_json(figures.latency),
-        "server": figures.server.map(|server| json!({
-            "cpu_us_per_packet": server.each, "cpu_percent": server.percent, "resident_bytes": server.resident,
-        })),
+        "server": figures.server.map(|server| server_json(server, "cpu_us_per_packet")),
         "generator": { "cpu_percent": figures.generator_cpu, "busy_percent": figures.busy },
     })
 }
@@ -290,26 +305,39 @@ fn allocations_table(out: &mut String, all: &Allocations) {
     line(
         out,
         format_args!(
-            "\n{:<11} {:>9} {:>8} {:>9} {:>10} {:>10}  {}",
-            "", "done", "seconds", "per s", "p50 us", "p99 us", "errors"
+            "\n{:<11} {:>9} {:>8} {:>9} {:>10} {:>10} {:>11} {:>7} {:>9} {:>7}  {}",
+            "", "done", "seconds", "per s", "p50 us", "p99 us", "cpu us each", "cpu %", "gen cpu %", "busy %", "errors"
         ),
     );
-    for phase in [&all.made, &all.refreshed, &all.deleted] {
+    let phases = [&all.made, &all.refreshed, &all.deleted];
+    for phase in phases {
         let latency = |index: usize| phase.latency.map_or("-".to_owned(), |all| format!("{:.0}", all[index]));
+        let used = phase.spent.server.map_or(["-".to_owned(), "-".to_owned()], |server| {
+            [format!("{:.1}", server.each), format!("{:.0}", server.percent)]
+        });
         let errors: Vec<String> = phase.errors.iter().map(|(label, count)| format!("{label}: {count}")).collect();
         let errors = if errors.is_empty() { "none".to_owned() } else { errors.join(", ") };
         line(
             out,
             format_args!(
-                "{:<11} {:>9} {:>8.2} {:>9.0} {:>10} {:>10}  {errors}",
+                "{:<11} {:>9} {:>8.2} {:>9.0} {:>10} {:>10} {:>11} {:>7} {:>9.0} {:>7.0}  {errors}",
                 phase.name,
                 phase.done,
                 phase.seconds,
                 phase.rate(),
                 latency(0),
-                latency(2)
+                latency(2),
+                used[0],
+                used[1],
+                phase.spent.generator,
+                phase.busy
             ),
         );
+    }
+    let limited: Vec<&str> = phases.into_iter().filter(|phase| phase.limited()).map(|phase| phase.name).collect();
+    if !limited.is_empty() {
+        let names = limited.join(", ");
+        line(out, format_args!("the generator was the limit ({names}): the server can do at least this"));
     }
     if let Some((before, after, each)) = all.memory {
         let (before, after) = (mebibytes(before), mebibytes(after));

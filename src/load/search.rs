@@ -18,7 +18,7 @@ pub struct Trial {
 /// Below this share of the offered rate, the generator did not keep up.
 const KEPT_UP: f64 = 0.97;
 /// From this much work of its busiest thread on, the generator may be what was measured.
-const BUSY: f64 = 95.0;
+pub(super) const BUSY: f64 = 95.0;
 /// How close the bounds come, as a ratio.
 const CLOSE: f64 = 1.03;
 /// Loss beyond this is believed at once, in percent. What failed by less is tried again, as it may have been a mishap
