@@ -177,10 +177,7 @@ fn allocations_are_made_refreshed_and_deleted() {
     }
     assert!(number(&document, "/memory/after") > 0.0);
     assert_eq!(document["generator_limited"], document["allocate"]["generator_limited"]);
-    let said = || server.err.text();
-    server.err.wait_for("allocation ended");
-    assert_eq!(said().matches("allocation made").count(), 100);
-    eventually("every allocation is given back", || (said().matches("allocation ended").count() == 100).then_some(()));
+    gives_all_back(&server, 100);
 }
 
 #[test]
@@ -196,6 +193,26 @@ fn refusals_of_some_allocations_are_counted_by_code() {
     let document = measured(&turn(server.addr), "--workload allocate --clients 8 --json --user alice");
     assert_eq!(number(&document, "/allocate/done"), 5.0);
     assert_eq!(number(&document, "/allocate/errors/486"), 3.0);
+}
+
+#[test]
+fn a_measurement_that_fails_leaves_nothing_behind() {
+    let quota = Setup::new().set("limits.user-allocations", "5").start();
+    assert_eq!(bench(&turn(quota.addr), &SHORT.replace("--clients 5", "--clients 8")).0, 2);
+    gives_all_back(&quota, 5);
+    // The allocations are made, but no channel is.
+    let strict = Setup::new().set("peers.allow-loopback", "false").start();
+    for (round, flags) in [SHORT, "--workload allocate --clients 5 --json --user alice"].into_iter().enumerate() {
+        assert_eq!(bench(&turn(strict.addr), flags).0, 2);
+        gives_all_back(&strict, 5 * (round + 1));
+    }
+}
+
+/// So many allocations were made, and all were deleted.
+fn gives_all_back(server: &Server, count: usize) {
+    let said = |text: &str| server.err.text().matches(text).count();
+    eventually("every allocation is given back", || (said("allocation ended") == count).then_some(()));
+    assert_eq!(said("allocation made"), count);
 }
 
 #[test]

@@ -6,8 +6,13 @@ use super::meter::Meter;
 use super::report::{Allocations, Body, Phase, Report};
 use std::time::Instant;
 
-/// Runs it.
+/// Runs it. If it fails, what was made is deleted all the same.
 pub(super) fn run(campaign: &mut Campaign) -> Result<Report, String> {
+    phases(campaign).inspect_err(|_| campaign.delete())
+}
+
+/// Runs one phase after the other.
+fn phases(campaign: &mut Campaign) -> Result<Report, String> {
     campaign.open()?;
     let before = campaign.resident()?;
     let made = phase(campaign, Request::Allocate, "allocated")?;

@@ -54,12 +54,11 @@ impl Campaign {
         let began = Instant::now();
         let first = if self.plan.options.workload == Workload::Binding { Request::Binding } else { Request::Allocate };
         self.progress.hint(&format!("{} clients are set up", self.plan.options.clients));
-        let tally = self.drive(first, true)?;
-        let set_up = SetUp::new(began.elapsed(), &tally);
-        let measured = self.measure();
+        let set_up = self.drive(first, true).map(|tally| SetUp::new(began.elapsed(), &tally));
+        let measured = set_up.and_then(|set_up| Ok((set_up, self.measure()?)));
         // Also if that failed: nothing should be left behind on the server.
         self.delete();
-        let result = measured?;
+        let (set_up, result) = measured?;
         let trials: Vec<_> = self.steps.iter().map(Figures::trial).collect();
         let options = &self.plan.options;
         let streams = options.target.transport != Transport::Udp;
@@ -136,8 +135,9 @@ impl Campaign {
     }
 
     /// Gives every allocation back. What does not succeed ends by itself some minutes later.
-    fn delete(&mut self) {
+    pub(super) fn delete(&mut self) {
         if self.plan.options.workload != Workload::Binding {
+            _ = each(&mut self.workers, |worker| worker.finish().map_err(Stopped::from));
             _ = self.drive(Request::Delete, false);
         }
     }

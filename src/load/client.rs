@@ -68,8 +68,10 @@ struct Challenge {
 pub(super) struct Client {
     /// How it reaches the server.
     pub link: Link,
-    /// Where peers send to; none without an allocation.
+    /// Where peers send to; none without an allocation that all is well with.
     pub relayed: Option<SocketAddr>,
+    /// The server may hold an allocation, so there is something to delete.
+    pub allocated: bool,
     /// How the last errand went; none while it is under way.
     pub outcome: Option<Result<(), Trouble>>,
     /// When the errand began.
@@ -91,6 +93,7 @@ impl Client {
         Self {
             link,
             relayed: None,
+            allocated: false,
             outcome: Some(Ok(())),
             began,
             drops: 0,
@@ -172,6 +175,7 @@ impl Client {
 
     /// Takes a success.
     fn succeed(&mut self, request: Request, message: &Message<'_>, plan: &Plan, peer: SocketAddr) {
+        self.allocated = (self.allocated || request == Request::Allocate) && request != Request::Delete;
         if request == Request::Allocate {
             let value = message.attribute(attribute::XOR_RELAYED_ADDRESS);
             self.relayed = value.and_then(|value| address::decode_xor(value, &message.transaction()));
@@ -198,6 +202,7 @@ impl Client {
         }
         // What is gone already need not be deleted.
         let gone = request == Request::Delete && code == 437;
+        self.allocated &= !gone;
         self.end(if gone { Ok(()) } else { Err(Trouble { request, what: What::Refused(code) }) });
     }
 
@@ -213,6 +218,11 @@ impl Client {
             self.challenge.realm = realm.to_vec();
         }
         Ok(())
+    }
+
+    /// An answer is waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// Looks at the time: sends again, or gives up.
@@ -234,6 +244,8 @@ impl Client {
 
     /// Ends the errand because the way to the server is broken; the first reason is the one to tell.
     pub(super) fn break_off(&mut self, error: &std::io::Error) {
+        // An allocation ends with its connection.
+        self.allocated &= self.link.is_datagram();
         let Some(waiting) = &self.waiting else { return };
         let request = waiting.request;
         self.end(Err(Trouble { request, what: What::Broken(error.kind(), error.to_string()) }));

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// How long a client waits before it takes another socket.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long answers are waited for after an errand has failed.
+const FINISH: Duration = Duration::from_secs(1);
 /// How many sockets it tries.
 const SOCKETS: u8 = 12;
 /// So many failures without one success are enough to give up.
@@ -119,6 +121,15 @@ impl Worker {
         Ok(tally)
     }
 
+    /// Waits a little for the answers that are under way: an allocation that nobody knows of cannot be deleted.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        let end = Instant::now() + FINISH;
+        while Instant::now() < end && self.clients.iter().any(Client::is_waiting) {
+            self.listen()?;
+        }
+        Ok(())
+    }
+
     /// Sends a client on its way, a new one if need be; false if it has no allocation to look after.
     fn dispatch(&mut self, index: usize, request: Request) -> io::Result<bool> {
         if index == self.clients.len() {
@@ -126,8 +137,12 @@ impl Worker {
             self.clients.push(Client::new(link));
         }
         let Some(client) = self.clients.get_mut(index) else { return Ok(false) };
-        let needed = matches!(request, Request::Refresh | Request::Delete);
-        if needed && client.relayed.is_none() {
+        let nothing = match request {
+            Request::Refresh => client.relayed.is_none(),
+            Request::Delete => !client.allocated,
+            Request::Binding | Request::Allocate | Request::Admit => false,
+        };
+        if nothing {
             return Ok(false);
         }
         client.begin(request, &self.plan, self.peer);
