@@ -1,7 +1,6 @@
 //! Cutting a client's stream into messages.
 
-use super::worker::Worker;
-use crate::turn::{Path, Time};
+use crate::turn::Time;
 use crate::wire::stream::{Frame, next};
 
 /// The largest frame before there is an allocation; afterwards any that 16 bits can tell.
@@ -19,6 +18,15 @@ pub(super) struct Incoming {
     since: Option<Time>,
 }
 
+/// Who takes the frames of a stream.
+pub(super) trait Frames {
+    /// Takes a whole one.
+    fn frame(&mut self, frame: &[u8]);
+
+    /// A frame may be as large as 16 bits can tell.
+    fn may_be_large(&self) -> bool;
+}
+
 /// A stream that cannot be followed any more.
 #[derive(Debug)]
 pub(super) struct OutOfStep;
@@ -33,25 +41,25 @@ impl Incoming {
     pub(super) fn take(
         &mut self,
         bytes: &[u8],
-        path: Path,
         legacy: bool,
-        worker: &mut Worker,
+        now: Time,
+        to: &mut impl Frames,
     ) -> Result<(), OutOfStep> {
         let mut rest = std::mem::take(&mut self.rest);
         // Most often a read ends where a frame does; then nothing is ever copied.
         let taken = if rest.is_empty() {
-            let taken = self.cut(bytes, path, legacy, worker)?;
+            let taken = self.cut(bytes, legacy, to)?;
             rest.extend_from_slice(&bytes[taken..]);
             taken
         } else {
             rest.extend_from_slice(bytes);
-            let taken = self.cut(&rest, path, legacy, worker)?;
+            let taken = self.cut(&rest, legacy, to)?;
             rest.drain(..taken);
             taken
         };
         // A frame's time runs from its first byte, however many more trickle in.
         let begun = self.since.filter(|_| taken == 0);
-        self.since = (!rest.is_empty()).then(|| begun.unwrap_or(worker.now().time));
+        self.since = (!rest.is_empty()).then(|| begun.unwrap_or(now));
         if rest.is_empty() {
             rest.shrink_to(KEPT);
         }
@@ -60,7 +68,7 @@ impl Incoming {
     }
 
     /// Hands on every whole frame at the front; says how many bytes they were with their padding.
-    fn cut(&mut self, bytes: &[u8], path: Path, legacy: bool, worker: &mut Worker) -> Result<usize, OutOfStep> {
+    fn cut(&mut self, bytes: &[u8], legacy: bool, to: &mut impl Frames) -> Result<usize, OutOfStep> {
         let mut at = 0;
         loop {
             let skipped = self.skip.min(bytes.len() - at);
@@ -68,11 +76,11 @@ impl Incoming {
             self.skip -= skipped;
             match next(&bytes[at..], legacy) {
                 Frame::Complete { len, pad } => {
-                    worker.frame(path, &bytes[at..at + len]);
+                    to.frame(&bytes[at..at + len]);
                     at += len;
                     self.skip = pad;
                 }
-                Frame::Incomplete { len } if len <= FIRST_FRAMES || worker.server().has_allocation(&path) => {
+                Frame::Incomplete { len } if len <= FIRST_FRAMES || to.may_be_large() => {
                     return Ok(at);
                 }
                 Frame::Incomplete { .. } | Frame::Invalid => return Err(OutOfStep),

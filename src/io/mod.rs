@@ -4,7 +4,7 @@
 //! worker (1) waits until a socket is ready, (2) reads the clock once, (3) reads a batch, (4) asks the core
 //! about each datagram, (5) does what the core asks for, (6) sends what has gathered, by socket.
 //!
-//! To read in this order: [`worker`], then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
+//! To read in this order: `worker`, then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
 //! `session`, `incoming` and `outgoing` for TCP and TLS. The system calls are in `sys`.
 
 pub mod clock;

@@ -4,14 +4,15 @@
 //! accepted, one [`Server`] and the relay sockets of its allocations. Both directions of a flow meet here,
 //! so nothing is locked or queued for a packet.
 
+mod streams;
+
 use super::Sockets;
 use super::clock;
 use super::commons::{Commons, Deposit};
 use super::outbox::{Address, Outbox};
 use super::relay::{Exit, Relays};
-use super::session::Received;
 use super::source::Source;
-use super::stream::{Streams, Written};
+use super::stream::Streams;
 use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
 use super::udp::{self, ListenerPair, SocketOptions};
 use crate::turn::{
@@ -143,31 +144,6 @@ impl Worker {
         if self.streams.holds() { tick.min(GATHER) } else { tick }
     }
 
-    /// The clocks at the beginning of this turn.
-    pub(crate) fn now(&self) -> Now {
-        self.now
-    }
-
-    /// The core, to look at.
-    pub(crate) fn server(&self) -> &Server {
-        &self.server
-    }
-
-    /// Takes a whole message of a stream client.
-    pub(crate) fn frame(&mut self, path: Path, frame: &[u8]) {
-        let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
-        match verdict {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
-            Verdict::Reply => self.answer(path),
-            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
-            Verdict::Done | Verdict::ToClient { .. } => {}
-        }
-        self.drain();
-        if self.outbox.len() >= SLOTS {
-            self.flush_datagrams();
-        }
-    }
-
     /// Serves what is ready. TURN requests first: what keeps a call alive must not wait for what a call carries.
     fn serve_all(&mut self, ready: usize) {
         self.streams.begin_turn();
@@ -193,69 +169,6 @@ impl Worker {
         while let Some(index) = self.streams.next_over(self.now.time, |path| self.server.has_allocation(path)) {
             self.end_stream(index);
         }
-    }
-
-    /// Writes what waits for streams.
-    fn flush_streams(&mut self) {
-        while let Some(index) = self.streams.next_dirty() {
-            match self.streams.write(index, self.now.time) {
-                Written::Open => {}
-                Written::Closed => drop(self.streams.remove(index)),
-                Written::Broken => self.break_stream(index),
-            }
-        }
-    }
-
-    /// Serves a stream client whose socket has something to tell.
-    fn serve_stream(&mut self, index: u32, event: Ready) {
-        if event.writable || event.failed {
-            self.streams.unblock(index);
-        }
-        if !event.readable {
-            return;
-        }
-        match self.streams.read(index, self.now.time) {
-            None => {}
-            Some(Ok(Received { count, end })) => {
-                let in_step = count == 0 || self.take_frames(index, count);
-                if end || !in_step {
-                    self.end_stream(index);
-                }
-            }
-            Some(Err(error)) => {
-                tracing::debug!(%error, "stream: connection ended");
-                self.break_stream(index);
-            }
-        }
-    }
-
-    /// Takes the frames of what was read from a stream; false if it cannot be followed.
-    fn take_frames(&mut self, index: u32, count: usize) -> bool {
-        let Some((path, legacy, mut incoming, buffers)) = self.streams.take(index) else { return true };
-        let result = incoming.take(buffers.clear(count), path, legacy, self);
-        self.streams.put_back(index, incoming, buffers, self.now.time);
-        result.is_ok()
-    }
-
-    /// A stream client has stopped sending, or has had its time: what is owed to it is written, for a moment.
-    fn end_stream(&mut self, index: u32) {
-        match self.streams.begin_closing(index, self.now.time) {
-            Some(path) => self.tell_closed(path),
-            // It was given its moment already.
-            None => self.break_stream(index),
-        }
-    }
-
-    /// A stream client is gone.
-    fn break_stream(&mut self, index: u32) {
-        if let Some(path) = self.streams.remove(index) {
-            self.tell_closed(path);
-        }
-    }
-
-    fn tell_closed(&mut self, path: Path) {
-        self.server.handle_event(self.now, Event::Closed { path });
-        self.drain();
     }
 
     /// Sends the datagrams that wait, and frees their buffers.
@@ -369,18 +282,6 @@ impl Worker {
             }
             Verdict::Drop(reason) => tracing::trace!(from = %datagram.from, reason = reason.label(), "dropped"),
             Verdict::ToPeer { .. } | Verdict::Reply | Verdict::Done => {}
-        }
-    }
-
-    /// Sends a stream client's payload, which does not stand in the inbox, to a peer.
-    fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
-        if dont_fragment {
-            let Some(socket) = self.relays.socket(relay) else { return };
-            send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, 0), body);
-        } else if let Some(exit) = exit(&mut self.relays, (relay, peer), || {
-            send_all(&mut self.server, &mut self.outbox, &self.inbox);
-        }) {
-            self.outbox.push_copy(peer_address(exit, peer, 0), Head::EMPTY, body);
         }
     }
 

@@ -1,0 +1,118 @@
+//! What a worker does with its stream clients.
+
+use super::{SLOTS, Worker, exit, peer_address, send_all, send_whole};
+use crate::io::incoming::Frames;
+use crate::io::session::Received;
+use crate::io::stream::Written;
+use crate::io::sys::Ready;
+use crate::turn::{Event, Head, Path, RelayId, Verdict};
+use std::net::SocketAddr;
+
+impl Worker {
+    /// Serves a stream client whose socket has something to tell.
+    pub(super) fn serve_stream(&mut self, index: u32, event: Ready) {
+        if event.writable || event.failed {
+            self.streams.unblock(index);
+        }
+        if !event.readable {
+            return;
+        }
+        match self.streams.read(index, self.now.time) {
+            None => {}
+            Some(Ok(Received { count, end })) => {
+                let in_step = count == 0 || self.take_frames(index, count);
+                if end || !in_step {
+                    self.end_stream(index);
+                }
+            }
+            Some(Err(error)) => {
+                tracing::debug!(%error, "stream: connection ended");
+                self.break_stream(index);
+            }
+        }
+    }
+
+    /// Takes the frames of what was read from a stream; false if it cannot be followed.
+    fn take_frames(&mut self, index: u32, count: usize) -> bool {
+        let Some((path, legacy, mut incoming, buffers)) = self.streams.take(index) else { return true };
+        let now = self.now.time;
+        let result = incoming.take(buffers.clear(count), legacy, now, &mut Client { worker: self, path });
+        self.streams.put_back(index, incoming, buffers, now);
+        result.is_ok()
+    }
+
+    /// A stream client has stopped sending, or has had its time: what is owed to it is written, for a moment.
+    pub(super) fn end_stream(&mut self, index: u32) {
+        match self.streams.begin_closing(index, self.now.time) {
+            Some(path) => self.tell_closed(path),
+            // It was given its moment already.
+            None => self.break_stream(index),
+        }
+    }
+
+    /// A stream client is gone.
+    fn break_stream(&mut self, index: u32) {
+        if let Some(path) = self.streams.remove(index) {
+            self.tell_closed(path);
+        }
+    }
+
+    fn tell_closed(&mut self, path: Path) {
+        self.server.handle_event(self.now, Event::Closed { path });
+        self.drain();
+    }
+
+    /// Writes what waits for streams.
+    pub(super) fn flush_streams(&mut self) {
+        while let Some(index) = self.streams.next_dirty() {
+            match self.streams.write(index, self.now.time) {
+                Written::Open => {}
+                Written::Closed => drop(self.streams.remove(index)),
+                Written::Broken => self.break_stream(index),
+            }
+        }
+    }
+
+    /// Takes a whole message of a stream client.
+    fn frame(&mut self, path: Path, frame: &[u8]) {
+        let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
+        match verdict {
+            Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
+            Verdict::Reply => self.answer(path),
+            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
+            Verdict::Done | Verdict::ToClient { .. } => {}
+        }
+        self.drain();
+        if self.outbox.len() >= SLOTS {
+            self.flush_datagrams();
+        }
+    }
+
+    /// Sends a stream client's payload, which does not stand in the inbox, to a peer.
+    fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
+        if dont_fragment {
+            let Some(socket) = self.relays.socket(relay) else { return };
+            send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, 0), body);
+        } else if let Some(exit) = exit(&mut self.relays, (relay, peer), || {
+            send_all(&mut self.server, &mut self.outbox, &self.inbox);
+        }) {
+            self.outbox.push_copy(peer_address(exit, peer, 0), Head::EMPTY, body);
+        }
+    }
+}
+
+/// A stream client and the worker that serves it.
+struct Client<'a> {
+    worker: &'a mut Worker,
+    path: Path,
+}
+
+impl Frames for Client<'_> {
+    fn frame(&mut self, frame: &[u8]) {
+        self.worker.frame(self.path, frame);
+    }
+
+    fn may_be_large(&self) -> bool {
+        self.worker.server.has_allocation(&self.path)
+    }
+}
