@@ -18,6 +18,7 @@ use serde_json::Value;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 /// Fixed rate and a short measurement, by alice.
@@ -159,6 +160,22 @@ fn a_remote_peer_sends_everything_back() {
     }
     let (code, _, err) = bench(&turn(server.addr), &format!("{SHORT} --remote-peer {addr} --direction up"));
     assert!(code == 1 && err.contains("--direction"), "{err}");
+}
+
+#[test]
+fn an_echo_that_cannot_keep_up_says_so() {
+    let echo = Server::spawn(&["bench", "--echo", "127.0.0.1:0"], None);
+    echo.out.wait_for("echo on ");
+    let addr = echo.out.text().rsplit(' ').next().unwrap().to_owned();
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args([name, &echo.child.id().to_string()]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // More than the largest buffer takes.
+    (0..40_000).for_each(|_| _ = socket.send_to(&[0; 1400], &addr));
+    signal("-CONT");
+    echo.err.wait_for("packets could not be sent back so far");
 }
 
 #[test]

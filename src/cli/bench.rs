@@ -120,7 +120,10 @@ fn around() -> [Arg; 6] {
             .value_name("ADDRESS:PORT")
             .value_parser(value_parser!(SocketAddr))
             .conflicts_with_all(["peer-address", "direction"])
-            .help("A peer that runs `hairpin bench --echo`: packets cross the relay twice"),
+            .help(
+                "A peer that runs `hairpin bench --echo`: packets cross the relay twice. It must keep up, for what it \
+                 loses counts as the server's loss; it says on standard error when it loses some",
+            ),
         choice("relay-family", &["4", "6"]).help("The family of the relayed addresses [default: the peer's]"),
         number("pid", "PID", 1..=i64::from(u32::MAX))
             .help("The server's process on this machine: its CPU and memory are told"),

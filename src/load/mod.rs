@@ -37,12 +37,14 @@ pub use traffic::SMALLEST;
 
 use campaign::Campaign;
 use options::Workload;
+use peer::Echo;
 use plan::Plan;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 /// Does what is asked, and prints what came of it.
 ///
@@ -88,12 +90,13 @@ fn create(path: &Path) -> Result<File, String> {
 
 /// Sends packets back until the process ends.
 fn echo(addr: SocketAddr) -> Result<(), String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let failed = |error| format!("echo: {addr}: {error}");
-    let sockets = peer::open_echo(addr, threads).map_err(failed)?;
-    println!("echo on {}", sockets[0].local_addr().map_err(failed)?);
-    let run = |socket| move || peer::echo(&socket);
-    let threads: Vec<_> = sockets.into_iter().map(|socket| std::thread::spawn(run(socket))).collect();
+    let echo = Arc::new(Echo::open(addr, threads).map_err(failed)?);
+    println!("echo on {}", echo.sockets[0].local_addr().map_err(failed)?);
+    let run = |index: usize, echo: Arc<Echo>| move || echo.run(index);
+    let threads: Vec<_> = (0..threads).map(|index| thread::spawn(run(index, Arc::clone(&echo)))).collect();
+    thread::spawn(move || echo.watch());
     for thread in threads {
         thread.join().map_err(|_| "echo: a thread has panicked".to_owned())?.map_err(failed)?;
     }

@@ -3,11 +3,13 @@
 use super::filter;
 use super::link::datagram_socket;
 use super::traffic::{DOWN, Tag, UP, WAY_AT};
-use crate::io::sys::{Courier, Datagram, Epoll, Events, Inbox, Parcel, set_option};
+use crate::io::sys::{Courier, Datagram, Epoll, Events, Inbox, Parcel, drops, set_option};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// Bytes that may wait for a peer.
@@ -29,15 +31,71 @@ fn enlarge(socket: &impl AsRawFd) {
     _ = set_option(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, BUFFER);
 }
 
-/// Opens the sockets of an echo, one for each thread, all at one address.
-pub(super) fn open_echo(addr: SocketAddr, threads: usize) -> io::Result<Vec<UdpSocket>> {
-    let first = echo_socket(addr)?;
-    let addr = first.local_addr()?;
-    let more = (1..threads).map(|_| echo_socket(addr));
-    std::iter::once(Ok(first)).chain(more).collect()
+/// A peer for another machine's measurement.
+pub(super) struct Echo {
+    /// One for each thread, all at one address.
+    pub sockets: Vec<UdpSocket>,
+    /// Packets that could not be sent.
+    unsent: AtomicU64,
 }
 
-/// Opens one of them. The kernel joins datagrams that it receives, so that fewer calls are needed.
+impl Echo {
+    /// Opens the sockets.
+    pub(super) fn open(addr: SocketAddr, threads: usize) -> io::Result<Self> {
+        let first = echo_socket(addr)?;
+        let addr = first.local_addr()?;
+        let more = (1..threads).map(|_| echo_socket(addr));
+        let sockets: io::Result<_> = std::iter::once(Ok(first)).chain(more).collect();
+        Ok(Self { sockets: sockets?, unsent: AtomicU64::new(0) })
+    }
+
+    /// Sends back what comes to a socket, until the process ends.
+    ///
+    /// Only packets of a measurement that are on their way up are sent back, and they are marked as on their way
+    /// down: two echoes never talk to each other.
+    pub(super) fn run(&self, index: usize) -> io::Result<()> {
+        let (mut inbox, mut courier, epoll) = (Inbox::new(SLOTS), Courier::new(SLOTS), Epoll::new()?);
+        let (socket, mut events) = (&self.sockets[index], Events::new(1));
+        epoll.add(socket, 0)?;
+        loop {
+            match inbox.receive(socket.as_raw_fd(), 0, SLOTS) {
+                Ok(count) => {
+                    let lost = send_back(socket, &inbox, count, &mut courier)?;
+                    self.unsent.fetch_add(lost, Ordering::Relaxed);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    _ = epoll.wait(&mut events, Duration::from_secs(1))?
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Says on standard error, once a second, how many packets were lost, if there are more of them: whoever measures
+    /// takes them for the server's.
+    pub(super) fn watch(&self) -> io::Result<()> {
+        let mut told = 0;
+        loop {
+            thread::sleep(Duration::from_secs(1));
+            let lost = self.lost()?;
+            if lost > told {
+                eprintln!(
+                    "echo: {lost} packets could not be sent back so far: this machine is the limit, not the server"
+                );
+            }
+            told = lost;
+        }
+    }
+
+    /// Packets that were not sent back: no room to send them, or none to receive them.
+    fn lost(&self) -> io::Result<u64> {
+        let dropped: io::Result<u64> = self.sockets.iter().map(|socket| drops(socket).map(u64::from)).sum();
+        Ok(dropped? + self.unsent.load(Ordering::Relaxed))
+    }
+}
+
+/// Opens a socket of an echo. The kernel joins datagrams that it receives, so that fewer calls are needed.
 fn echo_socket(addr: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_port(true)?;
@@ -48,41 +106,23 @@ fn echo_socket(addr: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-/// Sends back what comes, until the process ends.
-///
-/// Only packets of a measurement that are on their way up are sent back, and they are marked as on their way
-/// down: two echoes never talk to each other.
-pub(super) fn echo(socket: &UdpSocket) -> io::Result<()> {
-    let (mut inbox, mut courier, epoll) = (Inbox::new(SLOTS), Courier::new(SLOTS), Epoll::new()?);
-    let mut events = Events::new(1);
-    epoll.add(socket, 0)?;
-    loop {
-        match inbox.receive(socket.as_raw_fd(), 0, SLOTS) {
-            Ok(count) => send_back(socket, &inbox, count, &mut courier)?,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                _ = epoll.wait(&mut events, Duration::from_secs(1))?
-            }
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Sends back a batch. What the kernel has no room for is lost.
-fn send_back(socket: &UdpSocket, inbox: &Inbox, count: usize, courier: &mut Courier) -> io::Result<()> {
+/// Sends back a batch; says how many packets are lost, as the kernel has no room for them.
+fn send_back(socket: &UdpSocket, inbox: &Inbox, count: usize, courier: &mut Courier) -> io::Result<u64> {
     let datagrams = (0..count).filter_map(|slot| inbox.datagram(slot)).filter(|datagram| is_ours(inbox, *datagram));
-    let parcels = datagrams.map(|datagram| {
+    let datagrams: Vec<Datagram> = datagrams.collect();
+    let parcels = datagrams.iter().map(|datagram| {
         let mut sizes = datagram.segments().map(|(_, len)| len as u16);
         let segment = sizes.next().filter(|_| sizes.next().is_some());
         let parts = datagram.segments().flat_map(|(start, len)| turned(inbox.part(start, len)));
         Parcel { to: datagram.from, connected: false, source: None, tos: 0, segment, parts }
     });
-    match courier.send(socket.as_raw_fd(), parcels) {
+    let taken = match courier.send(socket.as_raw_fd(), parcels) {
+        Ok(taken) => taken,
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => return Err(error),
         // One address that cannot be reached must not end it for the others.
-        Ok(_) => Ok(()),
-        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Err(error),
-        Err(_) => Ok(()),
-    }
+        Err(_) => 0,
+    };
+    Ok(datagrams[taken..].iter().map(|datagram| datagram.segments().count() as u64).sum())
 }
 
 /// Whether all that the kernel has joined are packets on their way up.
