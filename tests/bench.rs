@@ -198,6 +198,13 @@ fn allocations_are_made_refreshed_and_deleted() {
 }
 
 #[test]
+fn a_long_step_says_that_it_still_goes_on() {
+    let server = Setup::new().start();
+    let (code, _, progress) = bench(&turn(server.addr), "--workload allocate --clients 2 --user alice --hold 11s");
+    assert!(code == 0 && progress.contains("2 allocations are held, for 10 s so far"), "{progress}");
+}
+
+#[test]
 fn time_limited_credentials_are_made_of_a_secret() {
     let server = Setup::new().set("auth.secrets", "\"one-word-of-a-secret\"").start();
     let flags = "--workload allocate --clients 3 --json --secret one-word-of-a-secret";

@@ -19,7 +19,7 @@ fn phases(campaign: &mut Campaign) -> Result<Report, String> {
     let hold = campaign.plan.options.hold;
     if !hold.is_zero() {
         campaign.progress.hint(&format!("{} allocations are held", made.done));
-        std::thread::sleep(hold);
+        campaign.progress.during(|| std::thread::sleep(hold));
     }
     let after = campaign.resident()?;
     let refreshed = phase(campaign, Request::Refresh, "refreshed")?;
@@ -33,6 +33,7 @@ fn phases(campaign: &mut Campaign) -> Result<Report, String> {
 /// Sends all clients on an errand and says what came of it.
 fn phase(campaign: &mut Campaign, request: Request, name: &'static str) -> Result<Phase, String> {
     let (meter, began) = (Meter::start(campaign.plan.options.pid)?, Instant::now());
+    campaign.progress.hint(&format!("{} clients: allocations are {name}", campaign.plan.options.clients));
     let tally = campaign.drive(request, false)?;
     let time = began.elapsed();
     let spent = meter.spent(time.as_secs_f64(), tally.done)?;

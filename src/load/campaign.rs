@@ -5,13 +5,13 @@ use super::crowd::Tally;
 use super::meter::{Asked, Figures, Meter, server_usage};
 use super::options::Workload;
 use super::plan::Plan;
+use super::progress::Progress;
 use super::report::{Body, Rates, Report, SetUp};
 use super::search::{generator_limited, highest};
 use super::target::Transport;
 use super::traffic::Clock;
 use super::trouble::Stopped;
 use super::worker::{Order, Worker};
-use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -102,10 +102,11 @@ impl Campaign {
         let asked = Asked { rate, duration, crossings, size };
         let meter = Meter::start(options.pid)?;
         let clients = options.clients as f64;
-        let counts = each(&mut self.workers, |worker| {
+        let run = |worker: &mut Worker| {
             let rate = rate * worker.share as f64 / clients;
             worker.run(Order { step, rate, duration })
-        });
+        };
+        let counts = self.progress.during(|| each(&mut self.workers, run));
         let counts = counts.map_err(|error| format!("while packets were sent: {error}"))?;
         let figures = meter.finish(&asked, &counts)?;
         self.progress.say(&summary(&figures));
@@ -125,7 +126,7 @@ impl Campaign {
         let window = (WINDOW / self.workers.len()).max(1);
         let drive = |worker: &mut Worker| worker.drive(request, window, strict).map_err(Stopped::from);
         let mut all = Tally::default();
-        for tally in each(&mut self.workers, drive).map_err(|error| error.to_string())? {
+        for tally in self.progress.during(|| each(&mut self.workers, drive)).map_err(|error| error.to_string())? {
             all.add(tally);
         }
         match &all.first {
@@ -165,40 +166,4 @@ fn each<T: Send>(
 fn summary(figures: &Figures) -> String {
     let Figures { offered, sent, relayed, loss, .. } = figures;
     format!("offered {offered:.0}/s, sent {sent:.0}/s, relayed {relayed:.0}/s, lost {loss:.3} %")
-}
-
-/// Says on standard error how far it is: on a terminal in one line, else in a line for each step.
-#[derive(Default)]
-pub(super) struct Progress {
-    shown: bool,
-}
-
-impl Progress {
-    /// Says what came of a step.
-    pub(super) fn say(&mut self, text: &str) {
-        if std::io::stderr().is_terminal() { self.hint(text) } else { eprintln!("{text}") }
-    }
-
-    /// Says what is being done, to whoever watches.
-    pub(super) fn hint(&mut self, text: &str) {
-        let mut err = std::io::stderr().lock();
-        if err.is_terminal() {
-            // If nobody listens, there is nobody to tell.
-            _ = write!(err, "\r\x1b[K{text}").and_then(|()| err.flush());
-            self.shown = true;
-        }
-    }
-
-    /// Clears the line for what follows.
-    pub(super) fn done(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            eprint!("\r\x1b[K");
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        self.done();
-    }
 }

@@ -7,7 +7,8 @@
 //! To read on: [`options`] (what is asked for) and `plan` (with every name looked up); `campaign` (set-up, search,
 //! final measurement) drives one `worker` for each thread, whose clients go on errands (`client`, `crowd`) over a
 //! `link` (`stream` for TCP and TLS) and then send (`send`) packets (`traffic`) at a [`pace`]; `filter` is why
-//! receiving costs next to nothing; [`meter`] counts, [`search`] decides; `report`, `page` and `chart` tell.
+//! receiving costs next to nothing; [`meter`] counts, [`search`] decides; `progress`, `report`, `page`
+//! and `chart` tell.
 
 mod allocate;
 mod campaign;
@@ -23,6 +24,7 @@ pub mod pace;
 mod page;
 mod peer;
 mod plan;
+mod progress;
 mod report;
 pub mod search;
 mod send;
