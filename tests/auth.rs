@@ -340,6 +340,10 @@ fn nuls_at_the_end_and_quotes_around_are_stripped() {
     }
     let (standing, _) = find(&known, Claim::Name(b"\"quoted\""), Algorithm::Md5);
     assert_eq!(standing, Standing::Known(Owner::plain("\"quoted\"")));
+    // U+1F73 is prepared as U+03AD.
+    let known = directory(&[("\"\u{1f73}\"", "x")]);
+    let (standing, _) = find(&known, Claim::Name("\"\u{1f73}\"".as_bytes()), Algorithm::Md5);
+    assert_eq!(standing, Standing::Known(Owner::plain("\"\u{3ad}\"")));
     for sent in ["\"alice", "al\0ice", "\0alice", "'alice'", "\"\"alice\"\""] {
         let (standing, _) = find(&known, Claim::Name(sent.as_bytes()), Algorithm::Md5);
         assert_eq!(standing, Standing::Unknown, "{sent:?}");

@@ -197,18 +197,27 @@ impl Credentials {
 
     /// Finds a user by what stands in USERNAME.
     ///
-    /// Every look-up is made, whatever the one before it found.
+    /// Every look-up is made, whatever the one before it found. As it was sent comes before without quotes:
+    /// a name may have quotes of its own.
     fn by_name(&self, sent: &[u8]) -> Option<&User> {
         let bare = unquoted(sent);
-        let exact = text(sent).and_then(|name| self.names.get(name));
-        let stripped = text(bare).and_then(|name| self.names.get(name));
-        let alias = text(bare).and_then(|name| self.aliases.get(name));
-        let prepared = text(bare)
-            .filter(|name| !name.is_ascii())
-            .and_then(|name| opaque_string(name).ok())
-            .and_then(|name| self.names.get(name.as_str()));
-        let found = exact.or(stripped).or(prepared).or(alias);
+        let as_sent = [self.by_text(sent), self.by_prepared(sent)];
+        let as_meant = [self.by_text(bare), self.by_prepared(bare)];
+        let alias = |name| text(name).and_then(|name| self.aliases.get(name));
+        let aliases = [alias(sent), alias(bare)];
+        let found = as_sent.into_iter().chain(as_meant).chain(aliases).flatten().next();
         found.and_then(|&index| self.users.get(index))
+    }
+
+    /// Where the user is whose prepared name this is, letter for letter.
+    fn by_text(&self, name: &[u8]) -> Option<&usize> {
+        self.names.get(text(name)?)
+    }
+
+    /// Where the user is whose name this becomes when it is prepared; ASCII stays what it is.
+    fn by_prepared(&self, name: &[u8]) -> Option<&usize> {
+        let name = text(name).filter(|name| !name.is_ascii())?;
+        self.names.get(opaque_string(name).ok()?.as_str())
     }
 
     /// Finds a user by what stands in USERHASH; time-limited names cannot be found so.
