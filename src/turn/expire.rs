@@ -1,6 +1,5 @@
 //! How things end: by time, by Refresh, with their connection (RFC 8656 §6, §8, §9, §12).
 
-use super::permission::route_of;
 use super::table::{Allocation, Id, Relay, index};
 use super::types::{Action, Notice, Path, Time, Token};
 use super::{Due, Server};
@@ -61,7 +60,7 @@ impl Server {
     }
 
     /// The channels that a test finds.
-    fn channels_where(&self, id: Id, test: impl Fn(&Allocation, &u16) -> bool) -> Vec<u16> {
+    pub(super) fn channels_where(&self, id: Id, test: impl Fn(&Allocation, &u16) -> bool) -> Vec<u16> {
         let Some(allocation) = self.table.get(id) else { return Vec::new() };
         allocation.channels.iter().map(|(number, _)| *number).filter(|n| test(allocation, n)).collect()
     }
@@ -73,16 +72,6 @@ impl Server {
         if let Some(peer) = allocation.channels.get(&number).map(|c| c.peer) {
             allocation.channels.remove(&number);
             allocation.numbers.remove(&peer);
-        }
-    }
-
-    /// Tells a fast path to forget a channel.
-    fn remove_route(&mut self, id: Id, number: u16) {
-        let Some(allocation) = self.table.get_mut(id) else { return };
-        let Some(route) = route_of(allocation, number) else { return };
-        self.actions.push_back(Action::RemoveRoute(route));
-        for (_, channel) in allocation.channels.iter_mut().filter(|(n, _)| **n == number) {
-            channel.routed = false;
         }
     }
 

@@ -91,6 +91,18 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Where datagrams to a peer go: to a relay of this server, by its local address.
+    pub(super) fn on_the_wire(&self, peer: SocketAddr) -> SocketAddr {
+        if self.ports.contains(&peer.port()) { self.addresses.inward(peer) } else { peer }
+    }
+
+    /// Whether this may be the local address of a relay.
+    pub(super) fn is_relay(&self, addr: SocketAddr) -> bool {
+        self.ports.contains(&addr.port()) && self.addresses.own.contains(&addr.ip())
+    }
+}
+
 /// The family of an allocation that names none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DefaultFamily {

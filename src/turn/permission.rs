@@ -2,7 +2,7 @@
 
 use super::reply::{Answer, Refusal};
 use super::request::permission_peers;
-use super::table::{Allocation, Id};
+use super::table::{Allocation, Channel, Id};
 use super::types::{Action, Now, Route, Time};
 use super::{Outcome, Server};
 use crate::wire::Message;
@@ -61,21 +61,50 @@ impl Server {
 
     /// Tells a fast path of the channels to this address that it does not know.
     pub(super) fn add_routes(&mut self, now: Time, id: Id, peer: IpAddr) {
-        let Some(allocation) = self.table.get_mut(id).filter(|_| self.setup.options.routes) else { return };
-        let Some(relay) = allocation.relay(Family::of(peer), now).map(|r| r.id) else { return };
-        let path = allocation.path;
-        for (number, channel) in allocation.channels.iter_mut() {
-            if channel.peer.ip() == peer && channel.expires > now && !channel.routed {
-                channel.routed = true;
-                self.actions.push_back(Action::AddRoute(Route { path, channel: *number, relay, peer: channel.peer }));
+        let stands = |a: &Allocation| a.relay(Family::of(peer), now).is_some();
+        if !self.setup.options.routes || !self.table.get(id).is_some_and(stands) {
+            return;
+        }
+        let new = |c: &Channel| c.peer.ip() == peer && c.expires > now && !c.routed;
+        for number in self.channels_where(id, |a, number| a.channels.get(number).is_some_and(new)) {
+            if let Some(route) = self.route(id, number).filter(|route| self.is_plain(route)) {
+                self.set_routed(id, number, true);
+                self.actions.push_back(Action::AddRoute(route));
             }
         }
     }
-}
 
-/// The route of a channel, if a fast path was told of it.
-pub(super) fn route_of(allocation: &Allocation, number: u16) -> Option<Route> {
-    let channel = allocation.channels.get(&number).filter(|c| c.routed)?;
-    let relay = allocation.relays[super::table::index(Family::of(channel.peer.ip()))]?;
-    Some(Route { path: allocation.path, channel: number, relay: relay.id, peer: channel.peer })
+    /// Tells a fast path to forget a channel.
+    pub(super) fn remove_route(&mut self, id: Id, number: u16) {
+        let routed = |a: &Allocation| a.channels.get(&number).is_some_and(|channel| channel.routed);
+        if self.table.get(id).is_some_and(routed)
+            && let Some(route) = self.route(id, number)
+        {
+            self.set_routed(id, number, false);
+            self.actions.push_back(Action::RemoveRoute(route));
+        }
+    }
+
+    /// The route that a channel makes.
+    fn route(&self, id: Id, channel: u16) -> Option<Route> {
+        let (allocation, options) = (self.table.get(id)?, &self.setup.options);
+        let peer = allocation.channels.get(&channel)?.peer;
+        let relay = allocation.relays[super::table::index(Family::of(peer.ip()))]?;
+        let wire = options.on_the_wire(peer);
+        let inward = options.is_relay(wire);
+        Some(Route { path: allocation.path, channel, relay: relay.id, local: relay.local, peer, wire, inward })
+    }
+
+    /// What the peer sends comes from where the peer is sent to: not so behind a NAT that only one way crosses.
+    fn is_plain(&self, route: &Route) -> bool {
+        self.setup.options.addresses.outward(route.wire) == route.peer
+    }
+
+    /// Remembers whether a fast path knows a channel.
+    fn set_routed(&mut self, id: Id, number: u16, routed: bool) {
+        let Some(allocation) = self.table.get_mut(id) else { return };
+        for (_, channel) in allocation.channels.iter_mut().filter(|(n, _)| **n == number) {
+            channel.routed = routed;
+        }
+    }
 }

@@ -60,10 +60,9 @@ impl Server {
     /// Sends to a relay of this server by its local address, behind whatever NAT it is known. Only relay ports
     /// are turned: what else listens at the local address is no business of clients.
     fn turned_inward<'p>(&self, verdict: Verdict<'p>) -> Verdict<'p> {
-        let options = &self.setup.options;
         match verdict {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } if options.ports.contains(&peer.port()) => {
-                Verdict::ToPeer { relay, peer: options.addresses.inward(peer), body, dont_fragment }
+            Verdict::ToPeer { relay, peer, body, dont_fragment } => {
+                Verdict::ToPeer { relay, peer: self.setup.options.on_the_wire(peer), body, dont_fragment }
             }
             other => other,
         }

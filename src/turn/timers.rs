@@ -1,16 +1,17 @@
-//! What ends when: a wheel of one-second slots.
+//! What ends when: a wheel of slots of half a second.
 //!
 //! The wheel only says when to look: whether something has ended is decided by its own time, to the
 //! millisecond, wherever it is used. So an entry may come early or in vain, never late by more than a
-//! second, and setting one is a push. What ends before its time leaves its entry behind; see
+//! slot, and setting one is a push. What ends before its time leaves its entry behind; see
 //! [`Timers::retain`].
 
 use super::types::Time;
 
-/// Slots; more seconds than an allocation usually lasts. Later entries go round again.
+/// Slots; more time than an allocation usually lasts. Later entries go round again.
 const SLOTS: usize = 4096;
-/// Milliseconds of a slot.
-const SLOT: u64 = 1000;
+/// Milliseconds of a slot. A fast path carries what has ended until the slot has: with the worker's own tick, for less
+/// than a second.
+const SLOT: u64 = 512;
 
 /// A wheel of things to look at.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ impl<T: Copy> Timers<T> {
     /// Takes what is due into `due`; what went round too early is set again.
     pub(crate) fn take(&mut self, now: Time, due: &mut Vec<T>) {
         let end = now.0 / SLOT;
-        // After a long sleep every slot is looked at once, not once for each second slept.
+        // After a long sleep every slot is looked at once, not once for each that was slept through.
         self.cursor = self.cursor.max(end.saturating_sub(SLOTS as u64));
         while self.cursor < end {
             self.empty_slot(now, due);

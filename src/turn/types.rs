@@ -290,8 +290,14 @@ pub struct Route {
     pub channel: u16,
     /// The socket facing the peer.
     pub relay: RelayId,
+    /// Where that socket is bound.
+    pub local: SocketAddr,
     /// The peer.
     pub peer: SocketAddr,
+    /// The peer as its datagrams name it: a relay of this server by its local address.
+    pub wire: SocketAddr,
+    /// The peer is a relay of this server.
+    pub inward: bool,
 }
 
 /// What the world tells the core.

@@ -23,11 +23,12 @@ fn a_route_comes_with_its_channel_and_goes_with_its_permission() {
     assert!(world.routes.is_empty(), "a permission alone is no route");
     alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
     let relay = *world.sockets.keys().next().unwrap();
-    let route = Route { path: alice.path, channel: 0x4000, relay, peer: addr(PEER) };
+    let (local, wire) = (world.sockets[&relay], addr(PEER));
+    let route = Route { path: alice.path, channel: 0x4000, relay, local, peer: wire, wire, inward: false };
     assert_eq!(world.routes, [route].into());
     world.pass(Duration::from_millis(299_999));
     assert_eq!(world.routes.len(), 1);
-    // The wheel turns by seconds: a route ends at most one second after its permission.
+    // A route ends at most one slot of the wheel after its permission.
     world.pass(Duration::from_millis(1_001));
     assert!(world.routes.is_empty());
     assert_eq!(to_peer(&alice.channel_data(&mut world, 0x4000, b"x")).1, b"x", "the channel is still there");
