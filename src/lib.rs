@@ -48,6 +48,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod dataplane;
 pub mod io;
 pub mod load;
 pub mod turn;

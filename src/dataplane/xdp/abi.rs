@@ -1,0 +1,79 @@
+//! The bytes of keys and values, as `relay.bpf.c` declares them.
+
+use crate::turn::Route;
+use std::net::{IpAddr, SocketAddr};
+
+/// `struct flow`.
+pub(super) type Flow = [u8; 40];
+/// `struct route`.
+pub(super) type Way = [u8; 48];
+/// `struct count`.
+pub(super) type Count = [u8; 16];
+/// `struct session`: a count of either direction.
+pub(super) type Session = [u8; 32];
+
+/// The two entries of a route: ChannelData of the client, and datagrams of the peer.
+pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
+    let Route { path, channel, local, wire, .. } = *route;
+    let (client, server) = (path.client, path.server);
+    let to_peer = way((local, wire), 0, route.inward, session, change((server, client), (local, wire), !channel));
+    let to_client = way((server, client), channel, false, session, change((local, wire), (server, client), channel));
+    [(flow(server, client, channel), to_peer), (flow(local, wire, 0), to_client)]
+}
+
+/// A key: where a packet comes to, where from, and its channel if it is ChannelData.
+fn flow(local: SocketAddr, remote: SocketAddr, channel: u16) -> Flow {
+    let mut bytes = [0; 40];
+    bytes[..16].copy_from_slice(&mapped(local.ip()));
+    bytes[16..32].copy_from_slice(&mapped(remote.ip()));
+    bytes[32..34].copy_from_slice(&local.port().to_be_bytes());
+    bytes[34..36].copy_from_slice(&remote.port().to_be_bytes());
+    bytes[36..38].copy_from_slice(&channel.to_be_bytes());
+    bytes
+}
+
+/// A value: where a packet leaves from, where it goes, and the channel that it gets.
+fn way((source, target): (SocketAddr, SocketAddr), channel: u16, inward: bool, session: u32, change: u32) -> Way {
+    let mut bytes = [0; 48];
+    bytes[..16].copy_from_slice(&mapped(source.ip()));
+    bytes[16..32].copy_from_slice(&mapped(target.ip()));
+    bytes[32..34].copy_from_slice(&source.port().to_be_bytes());
+    bytes[34..36].copy_from_slice(&target.port().to_be_bytes());
+    bytes[36..38].copy_from_slice(&channel.to_be_bytes());
+    bytes[38] = u8::from(target.is_ipv4());
+    bytes[39] = u8::from(inward);
+    bytes[40..44].copy_from_slice(&session.to_ne_bytes());
+    bytes[44..].copy_from_slice(&change.to_ne_bytes());
+    bytes
+}
+
+/// An address of either family in the form of IPv6.
+fn mapped(ip: IpAddr) -> [u8; 16] {
+    match ip {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped().octets(),
+        IpAddr::V6(ip) => ip.octets(),
+    }
+}
+
+/// What the sum of a datagram gains when it leaves between other addresses and ports, with a channel number more, or
+/// with one less: then that is given inverted (RFC 1624). The words are summed as they lie in memory, which is how the
+/// program loads them. What a mapped address has before it counts as zero in such a sum.
+fn change(before: (SocketAddr, SocketAddr), after: (SocketAddr, SocketAddr), channel: u16) -> u32 {
+    let gone = words(before).map(|word| !word);
+    gone.chain(words(after)).chain([channel.to_be()]).map(u32::from).sum()
+}
+
+/// The words of two socket addresses.
+fn words((one, other): (SocketAddr, SocketAddr)) -> impl Iterator<Item = u16> {
+    [one, other].into_iter().flat_map(|addr| {
+        let ip = mapped(addr.ip());
+        let ip: Vec<u16> = ip.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect();
+        ip.into_iter().chain([addr.port().to_be()])
+    })
+}
+
+/// Packets and bytes of a `struct count`.
+pub(super) fn count(bytes: &[u8]) -> (u64, u64) {
+    let number = |at: usize| bytes.get(at..at + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_ne_bytes);
+    (number(0), number(8))
+}

@@ -1,0 +1,57 @@
+//! What the system says of interfaces, and whose routing the program may ask.
+
+use std::fs;
+use std::path::Path;
+
+/// A network interface of this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub index: u32,
+}
+
+impl Interface {
+    /// There is no hardware behind it: packets may come with checksums that are still to be completed, and may be lost
+    /// where the other end of a pair does not poll.
+    #[must_use]
+    pub fn is_virtual(&self) -> bool {
+        !Path::new("/sys/class/net").join(&self.name).join("device").exists()
+    }
+}
+
+/// The loopback device's number, the same on every host.
+const LOOPBACK: u32 = 1;
+
+/// Whose routing the program asks: that of what this host itself sends, which the kernel answers where the loopback
+/// device may forward, or that of what the interfaces forward, where the host is a router anyway.
+///
+/// To let the loopback device forward opens nothing: what comes to it comes from this host.
+pub(super) fn routing(interfaces: &[Interface]) -> Result<u32, String> {
+    let families: Vec<_> = ["ipv4", "ipv6"].into_iter().filter(|family| forwarding(family, "lo").is_some()).collect();
+    if families.iter().all(|family| allow_loopback(family)) {
+        return Ok(LOOPBACK);
+    }
+    let forwards = |family: &&str| interfaces.iter().all(|at| forwarding(family, &at.name) == Some(true));
+    if families.iter().all(forwards) {
+        return Ok(0);
+    }
+    Err("the kernel does not answer questions of routing: set net.ipv4.conf.lo.forwarding=1 and \
+         net.ipv6.conf.lo.forwarding=1 (of the loopback device alone)"
+        .to_owned())
+}
+
+/// Lets the loopback device forward, if it does not; false if this process may not.
+fn allow_loopback(family: &str) -> bool {
+    forwarding(family, "lo") == Some(true) || fs::write(setting(family, "lo"), "1").is_ok()
+}
+
+/// Whether an interface forwards; none if it has no such setting.
+fn forwarding(family: &str, interface: &str) -> Option<bool> {
+    fs::read_to_string(setting(family, interface)).ok().map(|text| text.trim() != "0")
+}
+
+fn setting(family: &str, interface: &str) -> String {
+    format!("/proc/sys/net/{family}/conf/{interface}/forwarding")
+}

@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: MIT OR GPL-2.0
+//
+// The relay of established channels, in the driver.
+//
+// User space decides which channels stand and writes two entries for each: one finds ChannelData of the client,
+// the other datagrams of the peer. A packet of theirs gets new headers and leaves at once. Whatever else comes,
+// or cannot be carried for any reason, goes on to user space as if this program were not there: XDP_PASS, with the
+// packet untouched. The program drops nothing.
+//
+//     parse ─▶ find ─▶ (find again: the peer is a relay of this server) ─▶ measure ─▶ next hop ─▶ rewrite
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+
+#define SEC(name) __attribute__((section(name), used))
+#define INLINE static inline __attribute__((always_inline))
+#define __uint(name, value) int(*name)[value]
+#define __type(name, value) typeof(value) *name
+
+static void *(*map_lookup)(const void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
+static long (*adjust_head)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_head;
+static long (*adjust_tail)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_tail;
+static long (*fib_lookup)(void *ctx, struct bpf_fib_lookup *to, int size, __u32 flags) = (void *)BPF_FUNC_fib_lookup;
+static long (*redirect_map)(const void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
+static __s64 (*csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size, __u32 seed) =
+	(void *)BPF_FUNC_csum_diff;
+static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
+
+#define htons(value) __builtin_bswap16(value)
+#define htonl(value) __builtin_bswap32(value)
+#define CHANNEL 4             // bytes of the header of ChannelData (RFC 8656 §12.4)
+#define LONGEST 2048          // bytes of the longest UDP payload that is carried
+#define FRAGMENT 0x3fff       // more fragments, or an offset (RFC 791 §3.1)
+#define CHUNK 512             // what the kernel sums at once
+#define AF_INET 2
+#define AF_INET6 10
+
+// Written before the program is loaded.
+
+// Whose routing is asked: that of what this host itself sends (1, the loopback device), or of what it forwards (0).
+const volatile __u32 routing = 0;
+// Virtual devices hand on packets whose checksum is still to be completed, or that are still to be cut into
+// several. Neither shows but in a checksum that does not fit.
+const volatile __u32 verify = 0;
+// The ports of relays; clients come to others.
+const volatile __u16 first_relay_port = 49152;
+const volatile __u16 last_relay_port = 65535;
+
+// A 5-tuple as this host sees it, with the channel where ChannelData comes in. IPv4 addresses are mapped.
+struct flow {
+	__be32 local[4];
+	__be32 remote[4];
+	__be16 local_port;
+	__be16 remote_port;
+	__be16 channel;
+	__u16 zero;
+};
+
+// What becomes of a packet.
+struct route {
+	__be32 source[4];
+	__be32 target[4];
+	__be16 source_port;
+	__be16 target_port;
+	__be16 channel; // the header to put before the payload; 0: none
+	__u8 is_ipv4;   // the family of source and target
+	__u8 is_inward; // the target is a relay of this server
+	__u32 session;  // the allocation's place among the sessions
+	__u32 change;   // what the checksum's sum gains by addresses, ports and channel number
+};
+
+// Packets and bytes of payload.
+struct count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+// What of an allocation went this way.
+struct session {
+	struct count to_peer;
+	struct count to_client;
+};
+
+// Packets of routes: those carried, and those left to user space by why.
+enum counter {
+	TO_PEER,
+	TO_CLIENT,
+	LAYOUT,    // padding that is no padding, a length that does not fit, a packet longer than any that is carried
+	CHECKSUM,  // none where IPv6 needs one, or one that does not fit
+	HOPS,      // the last hop was this one
+	NEXT_HOP,  // no way leads there, or the neighbour is not known yet
+	TOO_BIG,   // the next link carries no packet as long as this
+	INTERFACE, // the way leads out where this program is not
+	HEAD_ROOM, // the driver leaves no room before the packet
+	INWARD,    // the relay of this server that is the target has no such route
+	COUNTERS,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 131072);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct flow);
+	__type(value, struct route);
+} routes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__type(key, __u32);
+	__type(value, struct session);
+} sessions SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, COUNTERS);
+	__type(key, __u32);
+	__type(value, struct count);
+} counters SEC(".maps");
+
+// Interfaces with this program: packets may leave by them.
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u32);
+	__type(value, __u32);
+} interfaces SEC(".maps");
+
+// A packet that came, without its frame.
+struct packet {
+	struct flow flow;
+	__u32 frame;    // bytes of the frame
+	__u32 headers;  // bytes of the headers of Ethernet, IP and UDP
+	__u32 datagram; // bytes of UDP header and payload
+	__u32 sum;      // of the datagram, as its checksum says
+	__u8 hops;
+	__u8 traffic_class;
+	__u8 has_checksum;
+};
+
+// A packet that is to leave.
+struct exit {
+	struct route *to_peer;   // the client's channel, if it comes from a client
+	struct route *to_client; // the peer's channel, if it goes to a client
+	struct route *last;      // the one that says where it goes
+	__u32 skip;              // bytes of headers that go, with that of ChannelData
+	__u32 body;              // bytes of payload
+	__u32 length;            // bytes of IP header, UDP header and payload that leave
+	__u32 sum;               // of the datagram that leaves
+};
+
+INLINE int leave(enum counter why)
+{
+	__u32 index = why;
+	struct count *count = map_lookup(&counters, &index);
+	if (count)
+		count->packets++;
+	return XDP_PASS;
+}
+
+// Folds a sum of 16-bit words into one (RFC 1071).
+INLINE __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+INLINE void map_ipv4(__be32 *to, __be32 address)
+{
+	to[0] = 0;
+	to[1] = 0;
+	to[2] = htonl(0xffff);
+	to[3] = address;
+}
+
+INLINE void copy_ipv6(__be32 *to, const struct in6_addr *address)
+{
+	__builtin_memcpy(to, address, sizeof(*address));
+}
+
+// An IPv4 header of 20 bytes, and no fragment; 0 if not, or if its checksum does not fit.
+INLINE struct udphdr *read_ipv4(struct packet *packet, void *data, void *end)
+{
+	struct iphdr *ip = data + sizeof(struct ethhdr);
+	struct udphdr *udp = (void *)(ip + 1);
+	if ((void *)(udp + 1) > end || ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP)
+		return 0;
+	if (ip->frag_off & htons(FRAGMENT))
+		return 0;
+	__u16 *words = (void *)ip;
+	__u64 sum = 0;
+	for (int i = 0; i < 10; i++)
+		sum += words[i];
+	__u32 length = htons(ip->tot_len);
+	if (fold(sum) != 0xffff || length < sizeof(*ip) + htons(udp->len))
+		return 0;
+	packet->headers = sizeof(struct ethhdr) + sizeof(*ip) + sizeof(*udp);
+	packet->hops = ip->ttl;
+	packet->traffic_class = ip->tos;
+	map_ipv4(packet->flow.local, ip->daddr);
+	map_ipv4(packet->flow.remote, ip->saddr);
+	return length <= packet->frame - sizeof(struct ethhdr) ? udp : 0;
+}
+
+// An IPv6 header with UDP right behind it; 0 if not.
+INLINE struct udphdr *read_ipv6(struct packet *packet, void *data, void *end)
+{
+	struct ipv6hdr *ip = data + sizeof(struct ethhdr);
+	struct udphdr *udp = (void *)(ip + 1);
+	if ((void *)(udp + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_UDP)
+		return 0;
+	__u32 length = htons(ip->payload_len);
+	if (length < htons(udp->len))
+		return 0;
+	packet->headers = sizeof(struct ethhdr) + sizeof(*ip) + sizeof(*udp);
+	packet->hops = ip->hop_limit;
+	packet->traffic_class = ip->priority << 4 | ip->flow_lbl[0] >> 4;
+	copy_ipv6(packet->flow.local, &ip->daddr);
+	copy_ipv6(packet->flow.remote, &ip->saddr);
+	return length + sizeof(*ip) <= packet->frame - sizeof(struct ethhdr) ? udp : 0;
+}
+
+// Reads a packet; 0 if it cannot be one of a route.
+INLINE int parse(struct packet *packet, void *data, void *end)
+{
+	struct ethhdr *eth = data;
+	if ((void *)(eth + 1) > end || eth->h_dest[0] & 1)
+		return 0;
+	packet->frame = end - data;
+	struct udphdr *udp = 0;
+	if (eth->h_proto == htons(ETH_P_IP))
+		udp = read_ipv4(packet, data, end);
+	else if (eth->h_proto == htons(ETH_P_IPV6))
+		udp = read_ipv6(packet, data, end);
+	if (!udp || (void *)(udp + 1) > end)
+		return 0;
+	packet->datagram = htons(udp->len);
+	packet->has_checksum = udp->check != 0;
+	packet->sum = (__u16)~udp->check;
+	packet->flow.local_port = udp->dest;
+	packet->flow.remote_port = udp->source;
+	packet->flow.channel = 0;
+	packet->flow.zero = 0;
+	return packet->datagram >= sizeof(*udp);
+}
+
+// Whether a packet comes to a port of relays, and so from a peer.
+INLINE int is_from_peer(const struct packet *packet)
+{
+	__u16 port = htons(packet->flow.local_port);
+	return first_relay_port <= port && port <= last_relay_port;
+}
+
+// A client's ChannelData, with at most three zero bytes after it: finds what is to become of it.
+INLINE struct route *from_client(struct packet *packet, struct exit *exit, void *data, void *end)
+{
+	__be16 *header = data + packet->headers;
+	if ((void *)(header + 2) > end || packet->datagram < sizeof(struct udphdr) + CHANNEL)
+		return 0;
+	packet->flow.channel = header[0];
+	exit->body = htons(header[1]);
+	exit->skip = packet->headers + CHANNEL;
+	return map_lookup(&routes, &packet->flow);
+}
+
+// Whether what follows the payload is padding: at most three bytes, and zero.
+INLINE int is_padding(const struct packet *packet, const struct exit *exit, void *data, void *end)
+{
+	__u32 announced = sizeof(struct udphdr) + CHANNEL + exit->body;
+	if (announced > packet->datagram || packet->datagram - announced > 3)
+		return 0;
+	__u32 padding = packet->datagram - announced;
+	__u8 *byte = data + exit->skip + (exit->body & (LONGEST - 1));
+	for (int i = 0; i < 3; i++, byte++)
+		if (i < padding && ((void *)(byte + 1) > end || *byte))
+			return 0;
+	return 1;
+}
+
+// What the sum gains by lengths: that of UDP stands twice in it, once for the header before the addresses.
+INLINE __u32 lengths(__u32 before, __u32 after)
+{
+	return 2 * (__u16)~htons(before) + 2 * htons(after);
+}
+
+// The sum of a packet's datagram, computed.
+INLINE int fits(const struct packet *packet, void *data, void *end)
+{
+	__u64 sum = (__u64)htons(IPPROTO_UDP) + htons(packet->datagram);
+	const __u32 *words = packet->flow.local;
+	// Both addresses: a mapped address has a word more than it should, which is taken away below.
+	for (int i = 0; i < 8; i++)
+		sum += words[i];
+	if (packet->headers < sizeof(struct ethhdr) + sizeof(struct ipv6hdr))
+		sum -= 2 * (__u64)htonl(0xffff);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	__u8 *at = data + packet->headers - sizeof(struct udphdr);
+	__u32 left = packet->datagram;
+	for (int i = 0; i < LONGEST / CHUNK + 1; i++) {
+		__u32 size = left < CHUNK ? left & ~3 : CHUNK;
+		if (size == 0)
+			break;
+		if (at + size > (__u8 *)end)
+			return 0;
+		__s64 next = csum_diff(0, 0, at, size, sum);
+		if (next < 0)
+			return 0;
+		sum = (__u32)next;
+		at += size;
+		left -= size;
+	}
+	for (int i = 0; i < 3; i++) {
+		if (i >= left)
+			break;
+		if (at + 1 > (__u8 *)end)
+			return 0;
+		sum += i & 1 ? (__u64)*at << 8 : *at;
+		at++;
+	}
+	return fold(sum) == 0xffff;
+}
+
+// Where the packet goes: the next hop's addresses, and the interface.
+INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct bpf_fib_lookup *hop)
+{
+	const struct route *route = exit->last;
+	hop->l4_protocol = IPPROTO_UDP;
+	hop->sport = route->source_port;
+	hop->dport = route->target_port;
+	hop->tot_len = exit->length;
+	hop->ifindex = routing ? routing : ctx->ingress_ifindex;
+	if (route->is_ipv4) {
+		hop->family = AF_INET;
+		hop->tos = packet->traffic_class & 0xfc;
+		hop->ipv4_src = route->source[3];
+		hop->ipv4_dst = route->target[3];
+	} else {
+		hop->family = AF_INET6;
+		__builtin_memcpy(hop->ipv6_src, route->source, 16);
+		__builtin_memcpy(hop->ipv6_dst, route->target, 16);
+	}
+	return fib_lookup(ctx, hop, sizeof(*hop), 0);
+}
+
+INLINE void write_ipv4(struct iphdr *ip, const struct packet *packet, const struct exit *exit)
+{
+	__u16 *words = (void *)ip;
+	ip->version = 4;
+	ip->ihl = 5;
+	ip->tos = packet->traffic_class;
+	ip->tot_len = htons(exit->length);
+	ip->id = random();
+	// Fragments are allowed (RFC 8656 §14): who asked otherwise asked by a Send indication.
+	ip->frag_off = 0;
+	ip->ttl = packet->hops - 1;
+	ip->protocol = IPPROTO_UDP;
+	ip->check = 0;
+	ip->saddr = exit->last->source[3];
+	ip->daddr = exit->last->target[3];
+	__u64 sum = 0;
+	for (int i = 0; i < 10; i++)
+		sum += words[i];
+	ip->check = ~fold(sum);
+}
+
+INLINE void write_ipv6(struct ipv6hdr *ip, const struct packet *packet, const struct exit *exit)
+{
+	ip->version = 6;
+	ip->priority = packet->traffic_class >> 4;
+	ip->flow_lbl[0] = packet->traffic_class << 4;
+	ip->flow_lbl[1] = 0;
+	ip->flow_lbl[2] = 0;
+	ip->payload_len = htons(exit->length - sizeof(*ip));
+	ip->nexthdr = IPPROTO_UDP;
+	ip->hop_limit = packet->hops - 1;
+	__builtin_memcpy(&ip->saddr, exit->last->source, 16);
+	__builtin_memcpy(&ip->daddr, exit->last->target, 16);
+}
+
+INLINE void write_udp(struct udphdr *udp, const struct packet *packet, const struct exit *exit, __u32 length)
+{
+	udp->source = exit->last->source_port;
+	udp->dest = exit->last->target_port;
+	udp->len = htons(length);
+	// A sum of 0xffff would read as no checksum: it is written as the other form of zero (RFC 768).
+	__u16 check = ~fold(exit->sum);
+	udp->check = !packet->has_checksum ? 0 : check ? check : 0xffff;
+}
+
+// Puts the new headers before the payload; 0 if there is no room, and then nothing has changed.
+INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit,
+                   const struct bpf_fib_lookup *hop)
+{
+	__u32 ip_header = exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	__u32 head = sizeof(struct ethhdr) + ip_header + sizeof(struct udphdr) + (exit->to_client ? CHANNEL : 0);
+	if (adjust_head(ctx, (int)exit->skip - (int)head))
+		return 0;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct ethhdr *eth = data;
+	struct udphdr *udp;
+	if (exit->last->is_ipv4) {
+		struct iphdr *ip = (void *)(eth + 1);
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > end)
+			return 0;
+		write_ipv4(ip, packet, exit);
+		eth->h_proto = htons(ETH_P_IP);
+	} else {
+		struct ipv6hdr *ip = (void *)(eth + 1);
+		udp = (void *)(ip + 1);
+		if ((void *)(udp + 1) > end)
+			return 0;
+		write_ipv6(ip, packet, exit);
+		eth->h_proto = htons(ETH_P_IPV6);
+	}
+	__builtin_memcpy(eth->h_dest, hop->dmac, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, hop->smac, ETH_ALEN);
+	write_udp(udp, packet, exit, exit->length - ip_header);
+	if (exit->to_client) {
+		__be16 *channel = (void *)(udp + 1);
+		if ((void *)(channel + 2) > end)
+			return 0;
+		channel[0] = exit->to_client->channel;
+		channel[1] = htons(exit->body);
+	}
+	// What was padding in the frame or in the datagram would trail behind.
+	__u32 frame = head + exit->body, now = end - data;
+	if (now > frame)
+		adjust_tail(ctx, (int)frame - (int)now);
+	return 1;
+}
+
+INLINE void count(struct count *total, struct count *own, __u32 bytes)
+{
+	total->packets++;
+	total->bytes += bytes;
+	// Another core may carry packets of the same allocation.
+	__sync_fetch_and_add(&own->packets, 1);
+	__sync_fetch_and_add(&own->bytes, bytes);
+}
+
+INLINE void count_to_peer(const struct exit *exit)
+{
+	__u32 index = TO_PEER;
+	struct count *total = map_lookup(&counters, &index);
+	struct session *session = map_lookup(&sessions, &exit->to_peer->session);
+	if (total && session)
+		count(total, &session->to_peer, exit->body);
+}
+
+INLINE void count_to_client(const struct exit *exit)
+{
+	__u32 index = TO_CLIENT;
+	struct count *total = map_lookup(&counters, &index);
+	struct session *session = map_lookup(&sessions, &exit->to_client->session);
+	if (total && session)
+		count(total, &session->to_client, exit->body);
+}
+
+// The flow of a datagram that one relay of this server sends to another.
+INLINE struct route *inward(struct packet *packet, const struct route *route)
+{
+	__builtin_memcpy(packet->flow.local, route->target, 16);
+	__builtin_memcpy(packet->flow.remote, route->source, 16);
+	packet->flow.local_port = route->target_port;
+	packet->flow.remote_port = route->source_port;
+	packet->flow.channel = 0;
+	return map_lookup(&routes, &packet->flow);
+}
+
+SEC("xdp")
+int relay(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	struct packet packet;
+	struct exit exit = {};
+	if (!parse(&packet, data, end))
+		return XDP_PASS;
+	if (is_from_peer(&packet)) {
+		exit.skip = packet.headers;
+		exit.body = packet.datagram - sizeof(struct udphdr);
+		exit.to_client = exit.last = map_lookup(&routes, &packet.flow);
+	} else {
+		exit.to_peer = exit.last = from_client(&packet, &exit, data, end);
+	}
+	if (!exit.last)
+		return XDP_PASS;
+	if (packet.datagram > LONGEST - CHANNEL)
+		return leave(LAYOUT);
+	if (packet.hops <= 1)
+		return leave(HOPS);
+	if (packet.has_checksum ? verify && !fits(&packet, data, end) : packet.headers > 54 || !exit.last->is_ipv4)
+		return leave(CHECKSUM);
+	exit.sum = packet.sum;
+	if (exit.to_peer) {
+		if (!is_padding(&packet, &exit, data, end))
+			return leave(LAYOUT);
+		exit.sum += exit.last->change + (__u16)~htons(exit.body);
+		if (exit.last->is_inward) {
+			exit.to_client = exit.last = inward(&packet, exit.last);
+			if (!exit.last)
+				return leave(INWARD);
+			if (!packet.has_checksum && !exit.last->is_ipv4)
+				return leave(CHECKSUM);
+		}
+	}
+	__u32 datagram = sizeof(struct udphdr) + exit.body;
+	if (exit.to_client) {
+		datagram += CHANNEL;
+		exit.sum += exit.last->change + htons(exit.body);
+	}
+	exit.sum += lengths(packet.datagram, datagram);
+	exit.length = datagram + (exit.last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	struct bpf_fib_lookup hop = {};
+	int found = next_hop(ctx, &packet, &exit, &hop);
+	if (found)
+		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
+	if (hop.ifindex != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.ifindex))
+		return leave(INTERFACE);
+	if (!rewrite(ctx, &packet, &exit, &hop))
+		return leave(HEAD_ROOM);
+	if (exit.to_peer)
+		count_to_peer(&exit);
+	if (exit.to_client)
+		count_to_client(&exit);
+	return hop.ifindex == ctx->ingress_ifindex ? XDP_TX : redirect_map(&interfaces, hop.ifindex, XDP_PASS);
+}
+
+char terms[] SEC("license") = "Dual MIT/GPL";
