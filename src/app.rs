@@ -1,5 +1,7 @@
 //! Assembly: build, run, reload, stop. The only place where all layers meet.
 
+mod kernel;
+
 use crate::admin::log;
 use crate::auth::key::Algorithm;
 use crate::auth::nonce::{BitOrder, Features, Nonces};
@@ -38,7 +40,7 @@ pub fn run(mut config: Config, warnings: &[String]) -> Result<()> {
         tracing::warn!("{warning}");
     }
     let fresh = fresh_user(&mut config)?;
-    let plan = Plan::new(&config)?;
+    let plan = Plan::new(&config, fresh.is_some())?;
     let sockets = plan.open(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = Signals::catch(&runtime)?;
@@ -60,16 +62,18 @@ struct Plan {
 }
 
 impl Plan {
-    /// Reads certificates and addresses of the host; opens nothing.
-    fn new(config: &Config) -> Result<Self> {
+    /// Reads certificates and addresses of the host, and readies the kernel path; binds nothing.
+    fn new(config: &Config, is_fresh: bool) -> Result<Self> {
         let hosts = Hosts::of(config)?;
         let tls = acceptor(config)?;
-        let options = options(config, &hosts);
+        let kernel = kernel::open(config, &hosts, is_fresh);
+        let options = Options { routes: kernel.is_some(), ..options(config, &hosts) };
         Ok(Self {
             commons: Arc::new(Commons::new(
                 options.quotas,
                 config.limits.connections,
                 config.limits.source_connections,
+                kernel,
             )),
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref().map(|t| &t.0))).collect(),
             setup: Setup {
@@ -115,6 +119,7 @@ impl Plan {
         for thread in threads {
             thread.join().map_err(|_| anyhow!("a worker has panicked"))?;
         }
+        self.commons.kernel().into_iter().for_each(kernel::tell);
         result
     }
 
@@ -138,7 +143,8 @@ impl Plan {
         Ok((line, thread.context("cannot start a worker")?))
     }
 
-    /// Waits for a signal to stop; until then reopens the log and reloads certificates on SIGHUP.
+    /// Waits for a signal to stop; until then reopens the log and reloads certificates on SIGHUP, and tells how it stands
+    /// on SIGUSR1.
     async fn wait(
         &self,
         mut signals: Signals,
@@ -150,10 +156,19 @@ impl Plan {
                 _ = signals.terminate.recv() => break tracing::info!("stopping: SIGTERM"),
                 _ = signals.interrupt.recv() => break tracing::info!("stopping: SIGINT"),
                 _ = signals.hangup.recv() => self.reload(output),
+                _ = signals.status.recv() => self.tell_status(),
                 Some(error) = failures.recv() => bail!("a worker has failed: {error}"),
             }
         }
         Ok(())
+    }
+
+    /// Writes into the log what the kernel path does.
+    fn tell_status(&self) {
+        match self.commons.kernel() {
+            Some(kernel) => kernel::tell(kernel),
+            None => tracing::info!("kernel path: off"),
+        }
     }
 
     /// Opens the log again and reads the certificates again. What cannot be had stays as it was.
@@ -192,6 +207,7 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    status: Signal,
 }
 
 impl Signals {
@@ -203,12 +219,15 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            status: signal(SignalKind::user_defined1())?,
         })
     }
 }
 
 /// The host's addresses, as far as the configuration leaves them open.
 struct Hosts {
+    /// Every address of the host, with its interface.
+    named: Vec<(String, IpAddr)>,
     /// Every address of the host.
     all: Vec<IpAddr>,
     /// Where relay sockets are bound.
@@ -217,13 +236,14 @@ struct Hosts {
 
 impl Hosts {
     fn of(config: &Config) -> Result<Self> {
-        let all = io::host_addresses().context("cannot list the addresses of this host")?;
+        let named = io::host_addresses().context("cannot list the addresses of this host")?;
+        let all: Vec<IpAddr> = named.iter().map(|(_, ip)| *ip).collect();
         let relays = if config.relay.addresses.is_empty() {
             [true, false].into_iter().filter_map(|v4| likely_relay(config, &all, v4)).collect()
         } else {
             config.relay.addresses.clone()
         };
-        Ok(Self { all, relays })
+        Ok(Self { named, all, relays })
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Config {
     pub pidfile: Option<PathBuf>,
     /// Whether the kernel forwards established flows.
     pub kernel_path: KernelPath,
+    /// Interfaces with the kernel path; empty stands for those that carry an address of this server.
+    pub kernel_interfaces: Vec<String>,
 }
 
 impl Default for Config {
@@ -92,7 +94,7 @@ pub fn coturn_names() -> impl Iterator<Item = &'static str> {
     coturn::names().map(|(name, _)| name)
 }
 
-/// Whether the kernel forwards established flows (XDP).
+/// Whether the kernel relays established channels (XDP).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KernelPath {
     /// The best that works, found out at the start.

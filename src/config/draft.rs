@@ -278,6 +278,7 @@ fn blank_config() -> Config {
         busy_poll: 0,
         pidfile: None,
         kernel_path: KernelPath::Auto,
+        kernel_interfaces: Vec::new(),
     }
 }
 

@@ -18,8 +18,6 @@ pub(crate) struct Key {
     pub(crate) secret: bool,
     /// Whether `hairpin --help` shows it.
     pub(crate) common: bool,
-    /// Why it has no effect yet, if so.
-    pub(crate) planned: Option<&'static str>,
 }
 
 /// A name of coturn's for a key.
@@ -60,12 +58,6 @@ impl Key {
         self
     }
 
-    /// Marks a key that has no effect yet, and says why.
-    pub(super) const fn planned(mut self, why: &'static str) -> Self {
-        self.planned = Some(why);
-        self
-    }
-
     /// Gives a key its names in coturn.
     pub(super) const fn coturn(mut self, names: &'static [Name]) -> Self {
         self.coturn = names;
@@ -90,7 +82,7 @@ impl Key {
 
 /// Makes a key with a single default.
 pub(super) const fn key(path: &'static str, kind: Kind, default: &'static [&'static str], help: &'static str) -> Key {
-    Key { path, kind, default, help, coturn: &[], secret: false, common: false, planned: None }
+    Key { path, kind, default, help, coturn: &[], secret: false, common: false }
 }
 
 /// Makes a name of coturn's whose values mean the same.

@@ -177,7 +177,6 @@ fn judge(readings: &[&Reading], settings: &[Setting], config: &Config, review: &
     review.risk(no_certificate && is_given("listen.tls-port"), "listen.tls-port", NO_CERTIFICATE);
     review.risk(stored_keys(config) && !is_given("auth.realm"), "auth.realm", NO_REALM);
     review.errors.extend(contradiction(readings, config));
-    review.risks.extend(given.into_iter().filter_map(without_effect));
 }
 
 /// Says that credentials are both asked for and not: in coturn that is an error as well.
@@ -185,13 +184,6 @@ fn contradiction(readings: &[&Reading], config: &Config) -> Option<Remark> {
     let mut implied = readings.iter().flat_map(|r| &r.implied).filter(|_| config.auth.anonymous);
     let asked = implied.find(|r| r.is_about("lt-cred-mech") || r.is_about("use-auth-secret"))?;
     Some(asked.clone().saying("it asks for credentials and no-auth serves anybody; remove one of them"))
-}
-
-/// Says of a key without effect that it was set to something other than its default.
-fn without_effect(setting: &Setting) -> Option<Remark> {
-    let why = setting.key.planned?;
-    let is_default = matches!(&setting.value, Value::Text(text) if setting.key.default == [text.as_str()]);
-    (!is_default).then(|| setting.site.remark(format!("has no effect yet: {why}")))
 }
 
 /// Returns whether some user is known by a key rather than a password.

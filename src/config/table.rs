@@ -47,8 +47,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("pidfile", Path(|d| &mut d.config.pidfile), &[""], "A file for the process id. Empty: none.")
         .coturn(&[same("pidfile")]),
     key("kernel-path", Choice(&["auto", "off", "native", "generic"], kernel_path), &["auto"],
-        "Forwarding of established flows in the kernel (XDP).")
-        .planned("packets are relayed in user space so far"),
+        "Relaying of established channels in the kernel (XDP), in the driver (native) or behind it (generic); auto: the best that works. Needs CAP_BPF and CAP_NET_ADMIN; user space relays whatever the kernel does not."),
+    key("kernel-interfaces", List("an interface such as eth0", |d, t| push(&mut d.config.kernel_interfaces, not_empty(t))), &[],
+        "Interfaces with the kernel path. Empty: those that carry the address of a listener or a relay."),
 
     key("listen.addresses",
         List("an IP address", |d, t| push(&mut d.listen.addresses, value::address(t))), &["0.0.0.0", "::"],

@@ -36,9 +36,6 @@ const REFERENCE_HEAD: &str = "\
 /// Writes a key with its comment.
 fn entry(key: &Key) -> String {
     let mut text = key.help.to_owned();
-    if let Some(why) = key.planned {
-        text.push_str(&format!(" No effect yet: {why}."));
-    }
     if let Kind::Choice(words, _) = key.kind {
         text.push_str(&format!(" One of {}.", words.join(", ")));
     }

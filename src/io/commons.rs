@@ -1,5 +1,6 @@
 //! What all workers share: looked at when something begins or ends, never for a packet.
 
+use crate::dataplane::xdp::Kernel;
 use crate::turn::limits::{Ledger, Quotas, Sources, network};
 use crate::turn::{Owner, Reason, Time, Token};
 use std::collections::HashMap;
@@ -13,6 +14,7 @@ pub struct Commons {
     deposits: Mutex<HashMap<Token, Deposit>>,
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
+    kernel: Option<Kernel>,
 }
 
 /// TLS handshakes of one source in a second: each costs a worker about a millisecond of signing.
@@ -38,7 +40,7 @@ struct Connections {
 impl Commons {
     /// Nothing is taken yet. A limit of zero means none.
     #[must_use]
-    pub fn new(quotas: Quotas, connections: u32, source_connections: u32) -> Self {
+    pub fn new(quotas: Quotas, connections: u32, source_connections: u32, kernel: Option<Kernel>) -> Self {
         let connections =
             Connections { limit: connections, source_limit: source_connections, total: 0, sources: HashMap::new() };
         Self {
@@ -46,7 +48,14 @@ impl Commons {
             deposits: Mutex::default(),
             connections: Mutex::new(connections),
             handshakes: Mutex::new(Sources::new(HANDSHAKES)),
+            kernel,
         }
+    }
+
+    /// The kernel path, if there is one.
+    #[must_use]
+    pub fn kernel(&self) -> Option<&Kernel> {
+        self.kernel.as_ref()
     }
 
     /// Who has how many allocations.

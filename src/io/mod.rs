@@ -35,12 +35,18 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use worker::Worker;
 
-/// Every address of the host's interfaces.
+/// Every address of the host's interfaces, with the interface's name.
 ///
 /// # Errors
 /// The system does not tell.
-pub fn host_addresses() -> io::Result<Vec<std::net::IpAddr>> {
+pub fn host_addresses() -> io::Result<Vec<(String, std::net::IpAddr)>> {
     sys::host_addresses()
+}
+
+/// The number of an interface; none if there is no such interface.
+#[must_use]
+pub fn interface_index(name: &str) -> Option<u32> {
+    sys::interface_index(name)
 }
 
 /// Raises the limit of open descriptors as far as the system lets this process.

@@ -348,8 +348,8 @@ impl Worker {
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
             Action::Tell(notice) => tell(&notice),
-            // There is no fast path below this one yet, and `Options::routes` is off.
-            Action::AddRoute(_) | Action::RemoveRoute(_) => {}
+            Action::AddRoute(route) => self.commons.kernel().into_iter().for_each(|kernel| kernel.add(&route)),
+            Action::RemoveRoute(route) => self.commons.kernel().into_iter().for_each(|kernel| kernel.remove(&route)),
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hairpin::config::{Config, UserSecret};
 
-use crate::{assert_says, bad, good, lines};
+use crate::{assert_says, bad, good};
 
 #[test]
 fn an_empty_file_is_the_defaults() {
@@ -84,13 +84,4 @@ fn a_file_of_secrets_that_is_missing_or_empty_is_an_error() {
     assert_says(&errors, "t.toml:1:6: auth.users-file: /nonexistent/users cannot be read");
     let empty = crate::file("empty", "# nothing\n");
     assert_says(&bad("t.toml", &format!("auth.secrets-file = {empty:?}\n")), "holds nothing");
-}
-
-#[test]
-fn a_key_without_effect_is_warned_of_unless_it_is_its_default() {
-    assert_says(
-        &lines(&good("t.toml", "kernel-path = \"native\"\n").warnings),
-        "t.toml:1:1: kernel-path: has no effect yet",
-    );
-    assert!(good("t.toml", "kernel-path = \"auto\"\n").warnings.is_empty());
 }

@@ -175,6 +175,7 @@ impl Setup {
             .set("auth.secrets", &quoted(SECRET))
             .set("peers.allow-loopback", "true")
             .set("log.level", "\"debug\"")
+            .set("kernel-path", "\"off\"")
     }
 
     /// Sets a key to a value in TOML, instead of what it had.

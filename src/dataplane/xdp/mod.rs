@@ -395,7 +395,7 @@ fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
 /// Why the kernel does not take the program, and what to do.
 fn cannot_load(error: &EbpfError) -> String {
     match system_error(error) {
-        Some(libc::EPERM | libc::EACCES) => {
+        Some(libc::EPERM) => {
             "needs the capabilities CAP_BPF and CAP_NET_ADMIN (systemd/hairpin-xdp.conf grants them)".to_owned()
         }
         _ => format!("this kernel does not take the program: {error}"),

@@ -153,6 +153,22 @@ struct exit {
 	__u32 sum;               // of the datagram that leaves
 };
 
+// Says of a number that it is no larger than a mask of ones, which it is: the verifier must see it where it is used,
+// and the compiler must not find out that it changes nothing.
+INLINE __u32 within(__u32 number, __u32 mask)
+{
+	asm volatile("%0 &= %1" : "+r"(number) : "i"(mask));
+	return number;
+}
+
+// Whether a byte lies before the end. Compared as it stands here: the compiler would rather move the end.
+INLINE int holds(const __u8 *byte, const void *end)
+{
+	const __u8 *next = byte + 1;
+	asm volatile("" : "+r"(next));
+	return (const void *)next <= end;
+}
+
 INLINE int leave(enum counter why)
 {
 	__u32 index = why;
@@ -260,7 +276,7 @@ INLINE int is_from_peer(const struct packet *packet)
 // A client's ChannelData, with at most three zero bytes after it: finds what is to become of it.
 INLINE struct route *from_client(struct packet *packet, struct exit *exit, void *data, void *end)
 {
-	__be16 *header = data + packet->headers;
+	__be16 *header = data + within(packet->headers, 63);
 	if ((void *)(header + 2) > end || packet->datagram < sizeof(struct udphdr) + CHANNEL)
 		return 0;
 	packet->flow.channel = header[0];
@@ -276,9 +292,9 @@ INLINE int is_padding(const struct packet *packet, const struct exit *exit, void
 	if (announced > packet->datagram || packet->datagram - announced > 3)
 		return 0;
 	__u32 padding = packet->datagram - announced;
-	__u8 *byte = data + exit->skip + (exit->body & (LONGEST - 1));
+	__u8 *byte = data + within(exit->skip + exit->body, 2 * LONGEST - 1);
 	for (int i = 0; i < 3; i++, byte++)
-		if (i < padding && ((void *)(byte + 1) > end || *byte))
+		if (i < padding && (!holds(byte, end) || *byte))
 			return 0;
 	return 1;
 }
@@ -289,7 +305,17 @@ INLINE __u32 lengths(__u32 before, __u32 after)
 	return 2 * (__u16)~htons(before) + 2 * htons(after);
 }
 
-// The sum of a packet's datagram, computed.
+// Adds bytes to a sum: a multiple of four.
+INLINE int add(__u64 *sum, __u8 *at, __u32 size, void *end)
+{
+	if (at + size > (__u8 *)end)
+		return 0;
+	__s64 next = csum_diff(0, 0, at, size, *sum);
+	*sum = (__u32)next;
+	return next >= 0;
+}
+
+// Whether the checksum of a packet's datagram fits.
 INLINE int fits(const struct packet *packet, void *data, void *end)
 {
 	__u64 sum = (__u64)htons(IPPROTO_UDP) + htons(packet->datagram);
@@ -300,25 +326,28 @@ INLINE int fits(const struct packet *packet, void *data, void *end)
 	if (packet->headers < sizeof(struct ethhdr) + sizeof(struct ipv6hdr))
 		sum -= 2 * (__u64)htonl(0xffff);
 	sum = (sum & 0xffffffff) + (sum >> 32);
-	__u8 *at = data + packet->headers - sizeof(struct udphdr);
+	__u8 *at = data + within(packet->headers - sizeof(struct udphdr), 63);
 	__u32 left = packet->datagram;
-	for (int i = 0; i < LONGEST / CHUNK + 1; i++) {
-		__u32 size = left < CHUNK ? left & ~3 : CHUNK;
-		if (size == 0)
-			break;
-		if (at + size > (__u8 *)end)
+	for (int i = 0; i < LONGEST / CHUNK && left >= CHUNK; i++) {
+		if (!add(&sum, at, CHUNK, end))
 			return 0;
-		__s64 next = csum_diff(0, 0, at, size, sum);
-		if (next < 0)
+		at += CHUNK;
+		left -= CHUNK;
+	}
+	// By halves: the verifier wants to know a size beforehand.
+#pragma unroll
+	for (int size = CHUNK / 2; size >= 4; size /= 2) {
+		if (left < size)
+			continue;
+		if (!add(&sum, at, size, end))
 			return 0;
-		sum = (__u32)next;
 		at += size;
 		left -= size;
 	}
 	for (int i = 0; i < 3; i++) {
 		if (i >= left)
 			break;
-		if (at + 1 > (__u8 *)end)
+		if (!holds(at, end))
 			return 0;
 		sum += i & 1 ? (__u64)*at << 8 : *at;
 		at++;

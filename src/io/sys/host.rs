@@ -2,23 +2,32 @@
 #![expect(unsafe_code, reason = "getifaddrs, rlimits and CLOCK_BOOTTIME exist in C only")]
 
 use super::check;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Every address of the host's interfaces.
-pub(crate) fn host_addresses() -> io::Result<Vec<IpAddr>> {
+/// Every address of the host's interfaces, with the interface's name.
+pub(crate) fn host_addresses() -> io::Result<Vec<(String, IpAddr)>> {
     let (mut list, mut found) = (std::ptr::null_mut(), Vec::new());
     // SAFETY: the kernel's list is read until its end, each address by its family, and freed once.
     unsafe {
         check(libc::getifaddrs(&mut list))?;
         let mut at: *const libc::ifaddrs = list;
         while let Some(entry) = at.as_ref() {
-            found.extend(interface_address(entry.ifa_addr));
+            let name = || CStr::from_ptr(entry.ifa_name).to_string_lossy().into_owned();
+            found.extend(interface_address(entry.ifa_addr).map(|ip| (name(), ip)));
             at = entry.ifa_next;
         }
         libc::freeifaddrs(list);
     }
     Ok(found)
+}
+
+/// The number of an interface; none if there is no such interface.
+pub(crate) fn interface_index(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name ends with a zero and outlives the call.
+    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|index| *index != 0)
 }
 
 /// Reads an interface's address. Shorter than a `sockaddr_storage`, so it is copied by family.

@@ -1,0 +1,101 @@
+//! The kernel path: whether there is one, on which interfaces, and what is said of it.
+
+use super::Hosts;
+use crate::config::{Config, KernelPath};
+use crate::dataplane::xdp::{Interface, Kernel, Left, Mode, Wish};
+use crate::io;
+use std::net::IpAddr;
+
+/// Opens the kernel path, if it is wanted and can be had, and says which way packets take and why.
+pub(super) fn open(config: &Config, hosts: &Hosts, is_fresh: bool) -> Option<Kernel> {
+    if config.kernel_path == KernelPath::Off {
+        return None;
+    }
+    match attempt(config, hosts, is_fresh) {
+        Ok(kernel) => {
+            let names = names(kernel.interfaces());
+            tracing::info!(mode = %kernel.mode(), interfaces = names, why = kernel.why(), "kernel path: on");
+            Some(kernel)
+        }
+        Err(why) if config.kernel_path == KernelPath::Auto => {
+            tracing::info!(why, "kernel path: off; packets are relayed in user space");
+            None
+        }
+        Err(why) => {
+            tracing::warn!(why, "kernel path: cannot be had; packets are relayed in user space");
+            None
+        }
+    }
+}
+
+fn attempt(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, String> {
+    let mode = match config.kernel_path {
+        KernelPath::Native => Some(Mode::Native),
+        KernelPath::Generic => Some(Mode::Generic),
+        KernelPath::Auto | KernelPath::Off => None,
+    };
+    if is_fresh && mode.is_none() {
+        return Err("nothing is configured, so no interface is touched".to_owned());
+    }
+    if config.limits.bandwidth != 0 {
+        return Err("limits.bandwidth is kept in user space".to_owned());
+    }
+    if let Some(device) = &config.relay.device {
+        return Err(format!("relay.device binds relays to {device}, which only sockets can be"));
+    }
+    Kernel::open(&Wish { mode, interfaces: interfaces(config, hosts)?, ports: config.relay.ports.clone() })
+}
+
+/// The interfaces that are named, or those that carry an address of this server.
+fn interfaces(config: &Config, hosts: &Hosts) -> Result<Vec<Interface>, String> {
+    let mut names = config.kernel_interfaces.clone();
+    if names.is_empty() {
+        names =
+            hosts.named.iter().filter(|(name, ip)| carries(config, hosts, name, *ip)).map(|at| at.0.clone()).collect();
+    }
+    names.sort_unstable();
+    names.dedup();
+    let find = |name: String| match io::interface_index(&name) {
+        Some(index) => Ok(Interface { name, index }),
+        None => Err(format!("kernel-interfaces: this host has no interface {name}")),
+    };
+    names.into_iter().map(find).collect()
+}
+
+/// Whether this address of an interface is one that clients or peers come to. A listener on every address means the
+/// network cards: bridges and tunnels have their own business.
+fn carries(config: &Config, hosts: &Hosts, name: &str, ip: IpAddr) -> bool {
+    if ip.is_loopback() {
+        return false;
+    }
+    let everywhere = || {
+        let wildcard =
+            |at: &crate::config::Listener| at.addr.ip().is_unspecified() && at.addr.is_ipv4() == ip.is_ipv4();
+        config.listen.iter().any(wildcard) && !Interface { name: name.to_owned(), index: 0 }.is_virtual()
+    };
+    hosts.relays.contains(&ip) || config.listen.iter().any(|at| at.addr.ip() == ip) || everywhere()
+}
+
+/// Writes into the log what the kernel path has done.
+pub(super) fn tell(kernel: &Kernel) {
+    let status = kernel.status();
+    let left = Left::ALL.iter().zip(status.left).filter(|(_, packets)| *packets > 0);
+    let left: Vec<String> = left.map(|(why, packets)| format!("{}={packets}", why.label())).collect();
+    tracing::info!(
+        mode = %kernel.mode(),
+        interfaces = names(kernel.interfaces()),
+        routes = status.routes,
+        sessions = status.sessions,
+        refused = status.refused,
+        to_peer_packets = status.to_peer.packets,
+        to_peer_bytes = status.to_peer.bytes,
+        to_client_packets = status.to_client.packets,
+        to_client_bytes = status.to_client.bytes,
+        left = left.join(" "),
+        "kernel path: status"
+    );
+}
+
+fn names(interfaces: &[Interface]) -> String {
+    interfaces.iter().map(|at| at.name.as_str()).collect::<Vec<_>>().join(" ")
+}
