@@ -84,7 +84,8 @@ pub(super) fn tell(kernel: &Kernel) {
     tracing::info!(
         mode = %kernel.mode(),
         interfaces = names(kernel.interfaces()),
-        routes = status.routes,
+        channels = status.channels,
+        permissions = status.permissions,
         sessions = status.sessions,
         refused = status.refused,
         to_peer_packets = status.to_peer.packets,

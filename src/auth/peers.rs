@@ -221,6 +221,15 @@ impl Policy {
         }
     }
 
+    /// Whether every port of a peer is judged alike: not so where this server itself listens or relays.
+    #[must_use]
+    pub fn is_alike(&self, peer: IpAddr) -> bool {
+        let ip = canonical(peer);
+        let own = |ip: IpAddr| self.listeners.iter().any(|at| at.ip() == ip);
+        let carries = |ip| matches!(ip, IpAddr::V6(carrier) if self.embedded(carrier).next().is_some());
+        !own(ip) && !carries(ip) && self.relays.binary_search(&ip).is_err()
+    }
+
     /// Whether this is a socket of the server's own: a datagram that says it comes from there is forged.
     #[must_use]
     pub fn is_own_listener(&self, source: SocketAddr) -> bool {

@@ -15,6 +15,7 @@ use super::source::Source;
 use super::stream::Streams;
 use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
 use super::udp::{self, ListenerPair, SocketOptions};
+use crate::dataplane::xdp::Kernel;
 use crate::turn::{
     Action, Event, Head, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Server, Time, Token, Transport, Verdict,
 };
@@ -348,8 +349,17 @@ impl Worker {
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
             Action::Tell(notice) => tell(&notice),
-            Action::AddRoute(route) => self.commons.kernel().into_iter().for_each(|kernel| kernel.add(&route)),
-            Action::RemoveRoute(route) => self.commons.kernel().into_iter().for_each(|kernel| kernel.remove(&route)),
+            Action::AddRoute(route) => self.kernel(|kernel| kernel.add(&route)),
+            Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),
+            Action::AddPermission(permission) => self.kernel(|kernel| kernel.permit(&permission)),
+            Action::RemovePermission(permission) => self.kernel(|kernel| kernel.forbid(&permission)),
+        }
+    }
+
+    /// Tells the kernel path something, if there is one.
+    fn kernel(&self, tell: impl FnOnce(&Kernel)) {
+        if let Some(kernel) = self.commons.kernel() {
+            tell(kernel);
         }
     }
 

@@ -43,8 +43,7 @@ impl Server {
 
     /// Ends permissions whose time has come; their channels have no route without them.
     fn sweep_permissions(&mut self, now: Time, id: Id) {
-        let Some(allocation) = self.table.get_mut(id) else { return };
-        allocation.permissions.retain(|_, until| *until > now);
+        self.end_permissions(id, |_, until| until <= now);
         let unpermitted =
             |a: &Allocation, number: &u16| a.channels.get(number).is_some_and(|c| !a.permits(c.peer.ip(), now));
         for number in self.channels_where(id, unpermitted) {
@@ -86,8 +85,8 @@ impl Server {
         {
             self.remove_channel(id, number);
         }
+        self.end_permissions(id, |peer, _| Family::of(peer) == family);
         let Some(allocation) = self.table.get_mut(id) else { return };
-        allocation.permissions.retain(|ip, _| Family::of(*ip) != family);
         if let Some(relay) = allocation.relays[index(family)].take() {
             self.table.free(relay.id);
             self.close_relay(now, &relay);
@@ -99,6 +98,7 @@ impl Server {
         for number in self.channels_where(id, |_, _| true) {
             self.remove_route(id, number);
         }
+        self.end_permissions(id, |_, _| true);
         let Some(allocation) = self.table.remove(id) else { return };
         for relay in allocation.relays.iter().flatten() {
             self.close_relay(now, relay);

@@ -27,8 +27,8 @@ pub mod types;
 pub use options::{Addresses, DefaultFamily, Options};
 pub(crate) use timers::Timers;
 pub use types::{
-    Action, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Route, Ticket, Time,
-    Token, Transport, Verdict,
+    Action, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Permission, Reason, RelayId, Route,
+    Ticket, Time, Token, Transport, Verdict,
 };
 
 use crate::auth::Credentials;

@@ -3,8 +3,8 @@
 use super::reply::{Answer, Refusal};
 use super::request::permission_peers;
 use super::table::{Allocation, Channel, Id};
-use super::types::{Action, Now, Route, Time};
-use super::{Outcome, Server};
+use super::types::{Action, Now, Permission, Route, Time};
+use super::{Outcome, Server, Setup};
 use crate::wire::Message;
 use crate::wire::address::Family;
 use std::net::{IpAddr, SocketAddr};
@@ -54,9 +54,34 @@ impl Server {
     pub(super) fn permit(&mut self, now: Time, id: Id, peer: IpAddr) {
         let until = now.after(self.setup.options.permission_lifetime);
         let Some(allocation) = self.table.get_mut(id) else { return };
+        let is_new = allocation.permissions.get(&peer).is_none();
         allocation.permissions.insert(peer, until);
         self.arm(id, until);
+        if is_new {
+            self.actions.extend(self.told_permission(id, peer).map(Action::AddPermission));
+        }
         self.add_routes(now, id, peer);
+    }
+
+    /// Ends the permissions that a test finds.
+    pub(super) fn end_permissions(&mut self, id: Id, ended: impl Fn(IpAddr, Time) -> bool) {
+        let Some(allocation) = self.table.get(id) else { return };
+        let gone = allocation.permissions.iter().filter(|(peer, until)| ended(**peer, **until));
+        let told: Vec<Permission> = gone.filter_map(|(peer, _)| self.told_permission(id, *peer)).collect();
+        self.actions.extend(told.into_iter().map(Action::RemovePermission));
+        let Some(allocation) = self.table.get_mut(id) else { return };
+        allocation.permissions.retain(|peer, until| !ended(*peer, *until));
+    }
+
+    /// The permission as a fast path is told of it, if there is one and it need not ask for the port.
+    fn told_permission(&self, id: Id, peer: IpAddr) -> Option<Permission> {
+        let Setup { options, policy, .. } = &self.setup;
+        if !options.routes || !policy.is_alike(peer) {
+            return None;
+        }
+        let allocation = self.table.get(id)?;
+        let relay = allocation.relays[super::table::index(Family::of(peer))]?;
+        Some(Permission { path: allocation.path, relay: relay.id, local: relay.local, peer })
     }
 
     /// Tells a fast path of the channels to this address that it does not know.

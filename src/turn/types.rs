@@ -258,6 +258,10 @@ pub enum Action {
     AddRoute(Route),
     /// It must not any more.
     RemoveRoute(Route),
+    /// A fast path may forward this client's Send indications, and Data indications to it.
+    AddPermission(Permission),
+    /// It must not any more.
+    RemovePermission(Permission),
 }
 
 /// What has become of an allocation.
@@ -298,6 +302,27 @@ pub struct Route {
     pub wire: SocketAddr,
     /// The peer is a relay of this server.
     pub inward: bool,
+}
+
+impl Route {
+    /// The permission without which the route does not stand.
+    #[must_use]
+    pub fn permission(&self) -> Permission {
+        Permission { path: self.path, relay: self.relay, local: self.local, peer: self.peer.ip() }
+    }
+}
+
+/// A permission as a fast path needs it: whatever port the peer uses, it is treated alike. Channels go before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Permission {
+    /// The client.
+    pub path: Path,
+    /// The socket facing the peer.
+    pub relay: RelayId,
+    /// Where that socket is bound.
+    pub local: SocketAddr,
+    /// The peer.
+    pub peer: IpAddr,
 }
 
 /// What the world tells the core.

@@ -38,6 +38,7 @@ impl World {
         assert!(self.sockets.is_empty(), "relay sockets: {:?}", self.sockets);
         assert!(self.deposits.is_empty(), "reservations: {:?}", self.deposits);
         assert!(self.routes.is_empty(), "routes: {:?}", self.routes);
+        assert!(self.permissions.is_empty(), "permissions of a fast path: {:?}", self.permissions);
         assert_eq!(self.ledger.total(), 0, "charges");
     }
 
@@ -66,7 +67,7 @@ impl World {
     pub fn restart(&mut self) {
         self.server = Server::new(self.setup.clone(), [4; 32], self.now);
         self.ledger = Ledger::new(self.setup.options.quotas);
-        (self.sockets, self.deposits, self.routes) = Default::default();
+        (self.sockets, self.deposits, self.routes, self.permissions) = Default::default();
     }
 
     /// The connection of a stream client ends.

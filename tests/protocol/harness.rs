@@ -66,6 +66,8 @@ pub struct World {
     pub exhausted: bool,
     /// Routes that a fast path knows.
     pub routes: HashSet<hairpin::turn::Route>,
+    /// Permissions that it knows.
+    pub permissions: HashSet<hairpin::turn::Permission>,
     serial: u64,
 }
 
@@ -130,6 +132,7 @@ impl Build {
             taken: HashSet::new(),
             exhausted: false,
             routes: HashSet::new(),
+            permissions: HashSet::new(),
             serial: 0,
         }
     }
@@ -241,6 +244,8 @@ impl World {
                 Action::Send { path, message } => out.push(Out::Client(path, message)),
                 Action::Tell(_) => {}
                 Action::AddRoute(route) => assert!(self.routes.insert(route), "a route is added once"),
+                Action::AddPermission(new) => assert!(self.permissions.insert(new), "a permission is added once"),
+                Action::RemovePermission(old) => assert!(self.permissions.remove(&old), "a known one is removed"),
                 Action::RemoveRoute(route) => assert!(self.routes.remove(&route), "a known route is removed"),
             }
         }

@@ -5,6 +5,7 @@ use crate::harness::*;
 use hairpin::turn::Route;
 use hairpin::wire::address::Family;
 use hairpin::wire::attribute;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Alice with an allocation that lasts an hour, in a world with a fast path.
@@ -118,4 +119,61 @@ fn without_a_fast_path_there_are_no_routes() {
     world.allocate(&alice);
     alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
     assert!(world.routes.is_empty());
+}
+
+/// A fast path learns of a permission once, however often it is refreshed, and that it has ended.
+#[test]
+fn a_permission_is_told_once_and_forgotten_with_its_end() {
+    let (mut world, alice) = allocated();
+    alice.assert_granted(&alice.permit(&mut world, &[PEER, "198.18.5.10:1"]));
+    assert_eq!(world.permissions.len(), 2);
+    world.seconds(200);
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    world.seconds(101);
+    let peers: Vec<_> = world.permissions.iter().map(|permission| permission.peer).collect();
+    assert_eq!(peers, [addr(PEER).ip()], "the channel has refreshed the one");
+    alice.assert_granted(&alice.refresh(&mut world, Some(0)));
+    world.assert_empty();
+}
+
+/// Where the port decides, the core must see it: the server's own relays may be reached and its listeners may not.
+#[test]
+fn a_permission_for_the_server_itself_is_not_told() {
+    let (mut world, alice) = allocated();
+    let bob = world.bob();
+    let relayed = world.allocate(&bob);
+    alice.assert_granted(&alice.permit(&mut world, &[&relayed.to_string()]));
+    assert!(world.permissions.is_empty());
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, &relayed.to_string()));
+    assert_eq!(world.routes.len(), 1, "a channel has its port");
+}
+
+/// One family of a dual allocation ends with its permissions.
+#[test]
+fn a_permission_ends_with_the_relay_that_it_needs() {
+    let mut world = patient_with(|options| options.routes = true);
+    let alice = world.alice();
+    alice.allocate_dual(&mut world);
+    alice.assert_granted(&alice.permit(&mut world, &[PEER, PEER6]));
+    assert_eq!(world.permissions.len(), 2);
+    alice.assert_granted(&alice.refresh_family(&mut world, Family::V4, 0));
+    assert_eq!(world.permissions.iter().map(|p| p.peer).collect::<Vec<_>>(), [addr(PEER6).ip()]);
+}
+
+/// A route to another client leads to where that relay is bound, and says so.
+#[test]
+fn a_route_to_a_relay_of_this_server_leads_inward() {
+    let mut world = patient_with(|options| {
+        options.routes = true;
+        options.addresses.own = options.addresses.local.clone();
+        options.addresses.external = vec![("203.0.113.99".parse().unwrap(), Some(addr(SERVER).ip()))];
+    });
+    let (alice, bob) = (world.alice(), world.bob());
+    let relayed = world.allocate(&bob);
+    world.allocate(&alice);
+    assert_eq!(relayed.ip(), addr("203.0.113.99:0").ip());
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, &relayed.to_string()));
+    let route = world.routes.iter().next().unwrap();
+    assert_eq!((route.peer, route.wire), (relayed, SocketAddr::new(addr(SERVER).ip(), relayed.port())));
+    assert!(route.inward);
 }

@@ -1,10 +1,12 @@
 //! The bytes of keys and values, as `relay.bpf.c` declares them.
 
-use crate::turn::Route;
+use crate::turn::{Permission, Route};
 use std::net::{IpAddr, SocketAddr};
 
 /// `struct flow`.
 pub(super) type Flow = [u8; 40];
+/// `struct send`.
+pub(super) type Send = [u8; 52];
 /// `struct route`.
 pub(super) type Way = [u8; 48];
 /// `struct count`.
@@ -14,11 +16,21 @@ pub(super) type Session = [u8; 32];
 
 /// The two entries of a route: ChannelData of the client, and datagrams of the peer.
 pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
-    let Route { path, channel, local, wire, .. } = *route;
+    let Route { path, channel, local, wire, inward, .. } = *route;
     let (client, server) = (path.client, path.server);
-    let to_peer = way((local, wire), 0, route.inward, session, change((server, client), (local, wire), !channel));
-    let to_client = way((server, client), channel, false, session, change((local, wire), (server, client), channel));
+    let to_peer = way((server, client), (local, wire), 0, inward, session);
+    let to_client = way((local, wire), (server, client), channel, false, session);
     [(flow(server, client, channel), to_peer), (flow(local, wire, 0), to_client)]
+}
+
+/// The two entries of a permission: Send indications of the client, and datagrams of the peer. The peer's port is
+/// zero in both, and what it is comes with a packet.
+pub(super) fn permission(permission: &Permission, session: u32) -> ((Send, Way), (Flow, Way)) {
+    let Permission { path, local, peer, .. } = *permission;
+    let (client, server, peer) = (path.client, path.server, SocketAddr::new(peer, 0));
+    let to_peer = way((server, client), (local, peer), 0, false, session);
+    let to_client = way((local, peer), (server, client), 0, false, session);
+    ((send(server, client, peer.ip()), to_peer), (flow(local, peer, 0), to_client))
 }
 
 /// A key: where a packet comes to, where from, and its channel if it is ChannelData.
@@ -32,8 +44,26 @@ fn flow(local: SocketAddr, remote: SocketAddr, channel: u16) -> Flow {
     bytes
 }
 
-/// A value: where a packet leaves from, where it goes, and the channel that it gets.
-fn way((source, target): (SocketAddr, SocketAddr), channel: u16, inward: bool, session: u32, change: u32) -> Way {
+/// A key: a client's addresses, and the peer that it names.
+fn send(local: SocketAddr, remote: SocketAddr, peer: IpAddr) -> Send {
+    let mut bytes = [0; 52];
+    bytes[..16].copy_from_slice(&mapped(local.ip()));
+    bytes[16..32].copy_from_slice(&mapped(remote.ip()));
+    bytes[32..48].copy_from_slice(&mapped(peer));
+    bytes[48..50].copy_from_slice(&local.port().to_be_bytes());
+    bytes[50..].copy_from_slice(&remote.port().to_be_bytes());
+    bytes
+}
+
+/// A value: between which addresses a packet came and leaves, and the channel that it gets.
+fn way(
+    before: (SocketAddr, SocketAddr),
+    after: (SocketAddr, SocketAddr),
+    channel: u16,
+    inward: bool,
+    session: u32,
+) -> Way {
+    let (source, target) = after;
     let mut bytes = [0; 48];
     bytes[..16].copy_from_slice(&mapped(source.ip()));
     bytes[16..32].copy_from_slice(&mapped(target.ip()));
@@ -43,7 +73,7 @@ fn way((source, target): (SocketAddr, SocketAddr), channel: u16, inward: bool, s
     bytes[38] = u8::from(target.is_ipv4());
     bytes[39] = u8::from(inward);
     bytes[40..44].copy_from_slice(&session.to_ne_bytes());
-    bytes[44..].copy_from_slice(&change.to_ne_bytes());
+    bytes[44..].copy_from_slice(&change(before, after).to_ne_bytes());
     bytes
 }
 
@@ -55,12 +85,11 @@ fn mapped(ip: IpAddr) -> [u8; 16] {
     }
 }
 
-/// What the sum of a datagram gains when it leaves between other addresses and ports, with a channel number more, or
-/// with one less: then that is given inverted (RFC 1624). The words are summed as they lie in memory, which is how the
-/// program loads them. What a mapped address has before it counts as zero in such a sum.
-fn change(before: (SocketAddr, SocketAddr), after: (SocketAddr, SocketAddr), channel: u16) -> u32 {
-    let gone = words(before).map(|word| !word);
-    gone.chain(words(after)).chain([channel.to_be()]).map(u32::from).sum()
+/// What the sum of a datagram gains when it leaves between other addresses and ports (RFC 1624). The words are summed as
+/// they lie in memory, which is how the program loads them. What a mapped address has before it counts as zero in such
+/// a sum.
+fn change(before: (SocketAddr, SocketAddr), after: (SocketAddr, SocketAddr)) -> u32 {
+    words(before).map(|word| !word).chain(words(after)).map(u32::from).sum()
 }
 
 /// The words of two socket addresses.

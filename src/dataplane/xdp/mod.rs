@@ -11,7 +11,7 @@ mod sessions;
 
 pub use device::Interface;
 
-use crate::turn::{Path, Route, Transport};
+use crate::turn::{Path, Permission, Route, Transport};
 use aya::maps::{Array, DevMapHash, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::{ProgramError, TestRun, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
@@ -21,7 +21,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Routes at most; each has an entry for either direction.
+/// Channels at most, and permissions as many. Of either, one has an entry for each direction: 58 MiB if all are there.
 pub const ROUTES: u32 = 65_536;
 /// The program, compiled by `make` in its folder.
 const OBJECT: &[u8] = aya::include_bytes_aligned!("relay.bpf.o");
@@ -66,10 +66,12 @@ pub struct Kernel {
 /// What is written, and by whom: whoever holds the lock. No packet waits for it.
 struct Tables {
     routes: HashMap<MapData, abi::Flow, abi::Way>,
+    sends: HashMap<MapData, abi::Send, abi::Way>,
     counts: Array<MapData, abi::Session>,
     counters: PerCpuArray<MapData, abi::Count>,
     sessions: Sessions,
-    entries: u32,
+    channels: u32,
+    permissions: u32,
     refused: u64,
     /// Holds the program, and the links to its interfaces.
     program: Ebpf,
@@ -145,11 +147,13 @@ pub struct Status {
     pub to_client: Count,
     /// Packets of routes left to user space, in the order of [`Left::ALL`].
     pub left: [u64; Left::ALL.len()],
-    /// Routes that stand.
-    pub routes: u32,
+    /// Channels that it carries.
+    pub channels: u32,
+    /// Permissions that it carries.
+    pub permissions: u32,
     /// Allocations with routes.
     pub sessions: usize,
-    /// Routes that found no place and are relayed in user space.
+    /// Channels and permissions that found no place and are relayed in user space.
     pub refused: u64,
 }
 
@@ -208,7 +212,7 @@ impl Kernel {
         &self.interfaces
     }
 
-    /// Carries a route from now on, if it is one of datagrams and there is a place.
+    /// Carries a channel from now on, if it is one of datagrams and there is a place.
     pub fn add(&self, route: &Route) {
         if route.path.transport == Transport::Udp {
             self.tables().add(route);
@@ -219,6 +223,20 @@ impl Kernel {
     pub fn remove(&self, route: &Route) {
         if route.path.transport == Transport::Udp {
             self.tables().remove(route);
+        }
+    }
+
+    /// Carries the indications of a permission from now on, if they are datagrams and there is a place.
+    pub fn permit(&self, permission: &Permission) {
+        if permission.path.transport == Transport::Udp {
+            self.tables().permit(permission);
+        }
+    }
+
+    /// Carries them no more.
+    pub fn forbid(&self, permission: &Permission) {
+        if permission.path.transport == Transport::Udp {
+            self.tables().forbid(permission);
         }
     }
 
@@ -268,8 +286,10 @@ impl Tables {
             routes: HashMap::try_from(take(&mut program, "routes")?)?,
             counts: Array::try_from(take(&mut program, "sessions")?)?,
             counters: PerCpuArray::try_from(take(&mut program, "counters")?)?,
+            sends: HashMap::try_from(take(&mut program, "sends")?)?,
             sessions: Sessions::default(),
-            entries: 0,
+            channels: 0,
+            permissions: 0,
             refused: 0,
             program,
             _interfaces: interfaces,
@@ -277,19 +297,51 @@ impl Tables {
     }
 
     fn add(&mut self, route: &Route) {
-        let session = if self.entries < ROUTES { self.enter(route.path) } else { None };
-        let Some(session) = session else { return self.refuse() };
-        for (at, (flow, way)) in abi::entries(route, session).iter().enumerate() {
-            if self.routes.insert(flow, way, 0).is_err() {
-                // One direction alone would count for half of what went.
-                if at == 1 {
-                    _ = self.routes.remove(&abi::entries(route, session)[0].0);
-                }
-                self.sessions.leave(&route.path);
-                return self.refuse();
-            }
+        let session = if self.channels < ROUTES { self.enter(route.path) } else { None };
+        let Some(session) = session else { return self.refuse_channel(route) };
+        let [to_peer, to_client] = abi::entries(route, session);
+        if self.insert(to_client) && self.insert(to_peer) {
+            self.channels += 1;
+            return;
         }
-        self.entries += 1;
+        // One direction alone would count for half of what went.
+        _ = self.routes.remove(&to_client.0);
+        self.sessions.leave(&route.path);
+        self.refuse_channel(route);
+    }
+
+    /// User space serves the channel. What its peer sends must not be carried by its permission instead: it would reach
+    /// the client as an indication.
+    fn refuse_channel(&mut self, route: &Route) {
+        self.forbid(&route.permission());
+        self.refuse();
+    }
+
+    fn insert(&mut self, (flow, way): (abi::Flow, abi::Way)) -> bool {
+        self.routes.insert(flow, way, 0).is_ok()
+    }
+
+    fn permit(&mut self, permission: &Permission) {
+        let session = if self.permissions < ROUTES { self.enter(permission.path) } else { None };
+        let Some(session) = session else { return self.refuse() };
+        let (to_peer, to_client) = abi::permission(permission, session);
+        if self.sends.insert(to_peer.0, to_peer.1, 0).is_ok() && self.insert(to_client) {
+            self.permissions += 1;
+            return;
+        }
+        _ = self.sends.remove(&to_peer.0);
+        self.sessions.leave(&permission.path);
+        self.refuse();
+    }
+
+    fn forbid(&mut self, permission: &Permission) {
+        let (to_peer, to_client) = abi::permission(permission, 0);
+        // Not there: it had found no place.
+        if self.sends.remove(&to_peer.0).is_ok() {
+            _ = self.routes.remove(&to_client.0);
+            self.sessions.leave(&permission.path);
+            self.permissions -= 1;
+        }
     }
 
     /// A place for the counts of a 5-tuple; a new one counts from zero.
@@ -302,22 +354,22 @@ impl Tables {
         Some(place)
     }
 
-    /// User space serves the route.
+    /// User space serves the channel or permission.
     fn refuse(&mut self) {
         if self.refused == 0 {
-            tracing::warn!(routes = self.entries, "kernel path: full; further channels are relayed in user space");
+            let (channels, permissions) = (self.channels, self.permissions);
+            tracing::warn!(channels, permissions, "kernel path: full; what is new is relayed in user space");
         }
         self.refused += 1;
     }
 
     fn remove(&mut self, route: &Route) {
-        let Some(session) = self.sessions.place(&route.path) else { return };
-        let [to_peer, to_client] = abi::entries(route, session);
+        let [to_peer, to_client] = abi::entries(route, 0);
         // Not there: it had found no place.
         if self.routes.remove(&to_peer.0).is_ok() {
             _ = self.routes.remove(&to_client.0);
             self.sessions.leave(&route.path);
-            self.entries -= 1;
+            self.channels -= 1;
         }
     }
 
@@ -326,7 +378,8 @@ impl Tables {
             to_peer: self.counter(0),
             to_client: self.counter(1),
             left: std::array::from_fn(|at| self.counter(2 + at as u32).packets),
-            routes: self.entries,
+            channels: self.channels,
+            permissions: self.permissions,
             sessions: self.sessions.len(),
             refused: self.refused,
         }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0
 //
-// The relay of established channels, in the driver.
+// The relay of established channels and permissions, in the driver.
 //
-// User space decides which channels stand and writes two entries for each: one finds ChannelData of the client,
-// the other datagrams of the peer. A packet of theirs gets new headers and leaves at once. Whatever else comes,
+// User space decides which of them stand and writes two entries for each: one finds what the client sends, the other
+// what the peer sends. A packet of theirs gets new headers and leaves at once. Whatever else comes,
 // or cannot be carried for any reason, goes on to user space as if this program were not there: XDP_PASS, with the
 // packet untouched. The program drops nothing.
 //
 //     parse ─▶ find ─▶ (find again: the peer is a relay of this server) ─▶ measure ─▶ next hop ─▶ rewrite
+//
+// Between client and server a payload comes in ChannelData, or in a Send or Data indication of the usual layout: the
+// peer's address, then the data, and nothing else.
 
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -17,6 +20,7 @@
 #include <linux/udp.h>
 
 #define SEC(name) __attribute__((section(name), used))
+#define APART __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) typeof(value) *name
@@ -38,6 +42,11 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 #define CHUNK 512             // what the kernel sums at once
 #define AF_INET 2
 #define AF_INET6 10
+#define COOKIE htonl(0x2112a442)
+#define SEND htons(0x0016)             // types of messages and attributes (RFC 8656 §18)
+#define DATA htons(0x0017)
+#define XOR_PEER_ADDRESS htons(0x0012)
+#define DATA_ATTRIBUTE htons(0x0013)
 
 // Written before the program is loaded.
 
@@ -60,17 +69,26 @@ struct flow {
 	__u16 zero;
 };
 
+// A client's 5-tuple, and the peer that a Send indication of it names.
+struct send {
+	__be32 local[4];
+	__be32 remote[4];
+	__be32 peer[4];
+	__be16 local_port;
+	__be16 remote_port;
+};
+
 // What becomes of a packet.
 struct route {
 	__be32 source[4];
 	__be32 target[4];
 	__be16 source_port;
-	__be16 target_port;
-	__be16 channel; // the header to put before the payload; 0: none
+	__be16 target_port; // 0: the one that the Send indication names
+	__be16 channel; // to a client: the channel of the payload, or 0 for a Data indication
 	__u8 is_ipv4;   // the family of source and target
 	__u8 is_inward; // the target is a relay of this server
 	__u32 session;  // the allocation's place among the sessions
-	__u32 change;   // what the checksum's sum gains by addresses, ports and channel number
+	__u32 change;   // what the checksum's sum gains by addresses and ports
 };
 
 // Packets and bytes of payload.
@@ -102,11 +120,19 @@ enum counter {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 131072);
+	__uint(max_entries, 196608);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct flow);
 	__type(value, struct route);
 } routes SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct send);
+	__type(value, struct route);
+} sends SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -142,15 +168,37 @@ struct packet {
 	__u8 has_checksum;
 };
 
+// A STUN header, and the attributes of an indication: with the address of a peer of either family, 36 or 48 bytes.
+struct indication {
+	__be16 type;
+	__be16 length;
+	__be32 cookie;
+	__be32 transaction[3];
+	__be16 peer_type;
+	__be16 peer_length;
+	__be16 family;
+	__be16 port;
+	__be32 address[4]; // of IPv4 one word, and the two below follow it
+	__be16 data_type;
+	__be16 data_length;
+};
+
+#define HEAD_IPV4 36
+#define HEAD_IPV6 48
+
 // A packet that is to leave.
 struct exit {
-	struct route *to_peer;   // the client's channel, if it comes from a client
-	struct route *to_client; // the peer's channel, if it goes to a client
+	struct route *to_peer;   // set if it comes from a client
+	struct route *to_client; // set if it goes to a client
 	struct route *last;      // the one that says where it goes
-	__u32 skip;              // bytes of headers that go, with that of ChannelData
+	__be16 target_port;      // and to which port there
+	__u32 before;            // bytes between UDP header and payload when it came
 	__u32 body;              // bytes of payload
+	__u32 after;             // bytes between UDP header and payload when it leaves
+	__u32 padding;           // bytes behind the payload when it leaves
 	__u32 length;            // bytes of IP header, UDP header and payload that leave
-	__u32 sum;               // of the datagram that leaves
+	__u64 sum;               // of the datagram that leaves
+	__u32 head[12];          // what stands between UDP header and payload when it leaves
 };
 
 // Says of a number that it is no larger than a mask of ones, which it is: the verifier must see it where it is used,
@@ -266,6 +314,12 @@ INLINE int parse(struct packet *packet, void *data, void *end)
 	return packet->datagram >= sizeof(*udp);
 }
 
+// Whether a packet came by IPv6.
+INLINE int is_ipv6(const struct packet *packet)
+{
+	return packet->headers == sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
+}
+
 // Whether a packet comes to a port of relays, and so from a peer.
 INLINE int is_from_peer(const struct packet *packet)
 {
@@ -273,30 +327,102 @@ INLINE int is_from_peer(const struct packet *packet)
 	return first_relay_port <= port && port <= last_relay_port;
 }
 
-// A client's ChannelData, with at most three zero bytes after it: finds what is to become of it.
-INLINE struct route *from_client(struct packet *packet, struct exit *exit, void *data, void *end)
+// ChannelData: what is to become of it.
+INLINE struct route *from_channel(struct packet *packet, struct exit *exit, const __be16 *header)
 {
-	__be16 *header = data + within(packet->headers, 63);
-	if ((void *)(header + 2) > end || packet->datagram < sizeof(struct udphdr) + CHANNEL)
-		return 0;
 	packet->flow.channel = header[0];
 	exit->body = htons(header[1]);
-	exit->skip = packet->headers + CHANNEL;
-	return map_lookup(&routes, &packet->flow);
+	exit->before = CHANNEL;
+	exit->sum = (__u16)~header[0] + (__u16)~header[1];
+	struct route *route = map_lookup(&routes, &packet->flow);
+	exit->target_port = route ? route->target_port : 0;
+	return route;
+}
+
+// A Send indication of the usual layout: what is to become of it.
+INLINE struct route *from_send(struct packet *packet, struct exit *exit, const struct indication *head, void *end)
+{
+	int is_ipv4 = head->peer_length == htons(8) && head->family == htons(1);
+	int is_ipv6 = head->peer_length == htons(20) && head->family == htons(2);
+	if (head->cookie != COOKIE || head->peer_type != XOR_PEER_ADDRESS || !(is_ipv4 || is_ipv6))
+		return 0;
+	struct send send;
+	__builtin_memcpy(send.local, packet->flow.local, 32);
+	send.local_port = packet->flow.local_port;
+	send.remote_port = packet->flow.remote_port;
+	const __be16 *data;
+	if (is_ipv4) {
+		map_ipv4(send.peer, head->address[0] ^ COOKIE);
+		data = (void *)&head->address[1];
+		exit->before = HEAD_IPV4;
+		exit->sum = csum_diff(head, HEAD_IPV4, 0, 0, 0);
+	} else {
+		if ((void *)(head + 1) > end)
+			return 0;
+		send.peer[0] = head->address[0] ^ COOKIE;
+		for (int i = 1; i < 4; i++)
+			send.peer[i] = head->address[i] ^ head->transaction[i - 1];
+		data = &head->data_type;
+		exit->before = HEAD_IPV6;
+		exit->sum = csum_diff(head, HEAD_IPV6, 0, 0, 0);
+	}
+	exit->body = htons(data[1]);
+	exit->target_port = head->port ^ (__be16)COOKIE;
+	exit->sum += exit->target_port;
+	__u32 padded = (exit->body + 3) & ~3;
+	if (data[0] != DATA_ATTRIBUTE || htons(head->length) != exit->before - 20 + padded || !exit->target_port)
+		return 0;
+	return packet->datagram == sizeof(struct udphdr) + exit->before + padded ? map_lookup(&sends, &send) : 0;
+}
+
+// What a client sent.
+INLINE struct route *from_client(struct packet *packet, struct exit *exit, void *data, void *end)
+{
+	__be16 *head = data + within(packet->headers, 63);
+	if ((void *)(head + 2) > end || packet->datagram < sizeof(struct udphdr) + CHANNEL)
+		return 0;
+	if (head[0] != SEND)
+		return from_channel(packet, exit, head);
+	if ((void *)head + HEAD_IPV4 > end)
+		return 0;
+	return from_send(packet, exit, (void *)head, end);
+}
+
+// What a peer sent: by its channel, or else by the permission that every port of it has.
+INLINE struct route *from_peer(struct packet *packet, struct exit *exit)
+{
+	exit->body = packet->datagram - sizeof(struct udphdr);
+	exit->before = 0;
+	struct route *route = map_lookup(&routes, &packet->flow);
+	if (!route) {
+		exit->sum = (__u16)~packet->flow.remote_port;
+		packet->flow.remote_port = 0;
+		route = map_lookup(&routes, &packet->flow);
+	}
+	exit->target_port = route ? route->target_port : 0;
+	return route;
+}
+
+// Whether so many bytes from an offset on are zero: three at most. A function of its own, as is `sum_fits`: the verifier
+// looks at each once, and not once for every way that leads there.
+APART int are_zero(struct xdp_md *ctx, __u32 offset, __u32 size)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u8 *byte = data + within(offset, 2 * LONGEST - 1);
+	for (int i = 0; i < 3; i++, byte++)
+		if (i < size && (!holds(byte, end) || *byte))
+			return 0;
+	return 1;
 }
 
 // Whether what follows the payload is padding: at most three bytes, and zero.
-INLINE int is_padding(const struct packet *packet, const struct exit *exit, void *data, void *end)
+INLINE int is_padding(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit)
 {
-	__u32 announced = sizeof(struct udphdr) + CHANNEL + exit->body;
-	if (announced > packet->datagram || packet->datagram - announced > 3)
-		return 0;
+	__u32 announced = sizeof(struct udphdr) + exit->before + exit->body;
 	__u32 padding = packet->datagram - announced;
-	__u8 *byte = data + within(exit->skip + exit->body, 2 * LONGEST - 1);
-	for (int i = 0; i < 3; i++, byte++)
-		if (i < padding && (!holds(byte, end) || *byte))
-			return 0;
-	return 1;
+	if (announced > packet->datagram || padding > 3)
+		return 0;
+	return padding == 0 || are_zero(ctx, packet->headers + exit->before + exit->body, padding);
 }
 
 // What the sum gains by lengths: that of UDP stands twice in it, once for the header before the addresses.
@@ -315,19 +441,12 @@ INLINE int add(__u64 *sum, __u8 *at, __u32 size, void *end)
 	return next >= 0;
 }
 
-// Whether the checksum of a packet's datagram fits.
-INLINE int fits(const struct packet *packet, void *data, void *end)
+// Whether a datagram of so many bytes at an offset makes a sum whole.
+APART int sum_fits(struct xdp_md *ctx, __u32 offset, __u32 left, __u32 start)
 {
-	__u64 sum = (__u64)htons(IPPROTO_UDP) + htons(packet->datagram);
-	const __u32 *words = packet->flow.local;
-	// Both addresses: a mapped address has a word more than it should, which is taken away below.
-	for (int i = 0; i < 8; i++)
-		sum += words[i];
-	if (packet->headers < sizeof(struct ethhdr) + sizeof(struct ipv6hdr))
-		sum -= 2 * (__u64)htonl(0xffff);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	__u8 *at = data + within(packet->headers - sizeof(struct udphdr), 63);
-	__u32 left = packet->datagram;
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u64 sum = start;
+	__u8 *at = data + within(offset, 63);
 	for (int i = 0; i < LONGEST / CHUNK && left >= CHUNK; i++) {
 		if (!add(&sum, at, CHUNK, end))
 			return 0;
@@ -355,13 +474,26 @@ INLINE int fits(const struct packet *packet, void *data, void *end)
 	return fold(sum) == 0xffff;
 }
 
+// Whether the checksum of a packet's datagram fits.
+INLINE int fits(struct xdp_md *ctx, const struct packet *packet)
+{
+	__u64 sum = (__u64)htons(IPPROTO_UDP) + htons(packet->datagram);
+	const __u32 *words = packet->flow.local;
+	// Both addresses: a mapped address has a word more than it should, which is taken away below.
+	for (int i = 0; i < 8; i++)
+		sum += words[i];
+	if (!is_ipv6(packet))
+		sum -= 2 * (__u64)htonl(0xffff);
+	return sum_fits(ctx, packet->headers - sizeof(struct udphdr), packet->datagram, fold(sum));
+}
+
 // Where the packet goes: the next hop's addresses, and the interface.
 INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct bpf_fib_lookup *hop)
 {
 	const struct route *route = exit->last;
 	hop->l4_protocol = IPPROTO_UDP;
 	hop->sport = route->source_port;
-	hop->dport = route->target_port;
+	hop->dport = exit->target_port;
 	hop->tot_len = exit->length;
 	hop->ifindex = routing ? routing : ctx->ingress_ifindex;
 	if (route->is_ipv4) {
@@ -415,20 +547,110 @@ INLINE void write_ipv6(struct ipv6hdr *ip, const struct packet *packet, const st
 INLINE void write_udp(struct udphdr *udp, const struct packet *packet, const struct exit *exit, __u32 length)
 {
 	udp->source = exit->last->source_port;
-	udp->dest = exit->last->target_port;
+	udp->dest = exit->target_port;
 	udp->len = htons(length);
 	// A sum of 0xffff would read as no checksum: it is written as the other form of zero (RFC 768).
 	__u16 check = ~fold(exit->sum);
 	udp->check = !packet->has_checksum ? 0 : check ? check : 0xffff;
 }
 
-// Puts the new headers before the payload; 0 if there is no room, and then nothing has changed.
+// The header of ChannelData.
+INLINE void put_channel(struct exit *exit)
+{
+	exit->head[0] = exit->last->channel | (__u32)htons(exit->body) << 16;
+	exit->after = CHANNEL;
+	exit->sum += exit->head[0];
+}
+
+// A Data indication with a fresh transaction id, around what the peer sent (RFC 8656 §11.3).
+INLINE void put_data(struct exit *exit, const struct packet *packet, __be16 port)
+{
+	struct indication *head = (void *)exit->head;
+	const __be32 *peer = packet->flow.remote;
+	int is_ipv4 = peer[0] == 0 && peer[1] == 0 && peer[2] == htonl(0xffff);
+	exit->after = is_ipv4 ? HEAD_IPV4 : HEAD_IPV6;
+	exit->padding = -exit->body & 3;
+	head->type = DATA;
+	head->length = htons(exit->after - 20 + exit->body + exit->padding);
+	head->cookie = COOKIE;
+	for (int i = 0; i < 3; i++)
+		head->transaction[i] = random();
+	head->peer_type = XOR_PEER_ADDRESS;
+	head->peer_length = is_ipv4 ? htons(8) : htons(20);
+	head->family = is_ipv4 ? htons(1) : htons(2);
+	head->port = port ^ (__be16)COOKIE;
+	head->address[0] = (is_ipv4 ? peer[3] : peer[0]) ^ COOKIE;
+	__u32 data = DATA_ATTRIBUTE | (__u32)htons(exit->body) << 16;
+	if (is_ipv4) {
+		head->address[1] = data;
+	} else {
+		for (int i = 1; i < 4; i++)
+			head->address[i] = peer[i] ^ head->transaction[i - 1];
+		exit->head[11] = data;
+	}
+	for (int i = 0; i < 12; i++)
+		exit->sum += exit->head[i];
+}
+
+// Writes what stands between UDP header and payload; 0 if it does not fit, which cannot be.
+INLINE int write_head(__u32 *to, const struct exit *exit, void *end)
+{
+	if (exit->after >= CHANNEL) {
+		if ((void *)(to + 1) > end)
+			return 0;
+		to[0] = exit->head[0];
+	}
+	if (exit->after >= HEAD_IPV4) {
+		if ((void *)to + HEAD_IPV4 > end)
+			return 0;
+		for (int i = 1; i < HEAD_IPV4 / 4; i++)
+			to[i] = exit->head[i];
+	}
+	if (exit->after >= HEAD_IPV6) {
+		if ((void *)to + HEAD_IPV6 > end)
+			return 0;
+		for (int i = HEAD_IPV4 / 4; i < HEAD_IPV6 / 4; i++)
+			to[i] = exit->head[i];
+	}
+	return 1;
+}
+
+// Zeroes what follows the payload: it may have been padding of the frame.
+INLINE int write_padding(void *data, void *end, const struct exit *exit, __u32 head)
+{
+	__u8 *byte = data + within(head + exit->body, 2 * LONGEST - 1);
+	for (int i = 0; i < 3; i++, byte++) {
+		if (i >= exit->padding)
+			break;
+		if (!holds(byte, end))
+			return 0;
+		*byte = 0;
+	}
+	return 1;
+}
+
+// Makes room for the new headers and for padding; 0 if there is none, and then nothing has changed.
+INLINE int move(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, __u32 head)
+{
+	int ahead = (int)(packet->headers + exit->before) - (int)head;
+	if (adjust_head(ctx, ahead))
+		return 0;
+	// What was padding in the frame or in the datagram would trail behind.
+	int behind = (int)(head + exit->body + exit->padding) - (int)(ctx->data_end - ctx->data);
+	if (behind && adjust_tail(ctx, behind)) {
+		adjust_head(ctx, -ahead);
+		return 0;
+	}
+	return 1;
+}
+
+// Puts the new headers before the payload.
 INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit,
                    const struct bpf_fib_lookup *hop)
 {
 	__u32 ip_header = exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
-	__u32 head = sizeof(struct ethhdr) + ip_header + sizeof(struct udphdr) + (exit->to_client ? CHANNEL : 0);
-	if (adjust_head(ctx, (int)exit->skip - (int)head))
+	__u32 head = sizeof(struct ethhdr) + ip_header + sizeof(struct udphdr) + exit->after;
+	if (!move(ctx, packet, exit, head))
 		return 0;
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
@@ -451,18 +673,7 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 	__builtin_memcpy(eth->h_dest, hop->dmac, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, hop->smac, ETH_ALEN);
 	write_udp(udp, packet, exit, exit->length - ip_header);
-	if (exit->to_client) {
-		__be16 *channel = (void *)(udp + 1);
-		if ((void *)(channel + 2) > end)
-			return 0;
-		channel[0] = exit->to_client->channel;
-		channel[1] = htons(exit->body);
-	}
-	// What was padding in the frame or in the datagram would trail behind.
-	__u32 frame = head + exit->body, now = end - data;
-	if (now > frame)
-		adjust_tail(ctx, (int)frame - (int)now);
-	return 1;
+	return write_head((void *)(udp + 1), exit, end) && write_padding(data, end, exit, head);
 }
 
 INLINE void count(struct count *total, struct count *own, __u32 bytes)
@@ -503,6 +714,29 @@ INLINE struct route *inward(struct packet *packet, const struct route *route)
 	return map_lookup(&routes, &packet->flow);
 }
 
+// A packet of a route: where it goes, what stands before its payload, and its sum; or why it is left.
+INLINE int measure(struct packet *packet, struct exit *exit, __be16 port)
+{
+	exit->sum += packet->sum + exit->last->change;
+	if (exit->to_peer && exit->last->is_inward) {
+		exit->to_client = exit->last = inward(packet, exit->last);
+		if (!exit->last)
+			return INWARD;
+		exit->target_port = exit->last->target_port;
+		exit->sum += exit->last->change;
+	}
+	if (!packet->has_checksum && !exit->last->is_ipv4)
+		return CHECKSUM;
+	if (exit->to_client && exit->last->channel)
+		put_channel(exit);
+	else if (exit->to_client)
+		put_data(exit, packet, port);
+	__u32 datagram = sizeof(struct udphdr) + exit->after + exit->body + exit->padding;
+	exit->sum += lengths(packet->datagram, datagram);
+	exit->length = datagram + (exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	return 0;
+}
+
 SEC("xdp")
 int relay(struct xdp_md *ctx)
 {
@@ -511,41 +745,24 @@ int relay(struct xdp_md *ctx)
 	struct exit exit = {};
 	if (!parse(&packet, data, end))
 		return XDP_PASS;
-	if (is_from_peer(&packet)) {
-		exit.skip = packet.headers;
-		exit.body = packet.datagram - sizeof(struct udphdr);
-		exit.to_client = exit.last = map_lookup(&routes, &packet.flow);
-	} else {
+	__be16 port = packet.flow.remote_port;
+	if (is_from_peer(&packet))
+		exit.to_client = exit.last = from_peer(&packet, &exit);
+	else
 		exit.to_peer = exit.last = from_client(&packet, &exit, data, end);
-	}
 	if (!exit.last)
 		return XDP_PASS;
-	if (packet.datagram > LONGEST - CHANNEL)
+	if (packet.datagram > LONGEST - HEAD_IPV6)
 		return leave(LAYOUT);
 	if (packet.hops <= 1)
 		return leave(HOPS);
-	if (packet.has_checksum ? verify && !fits(&packet, data, end) : packet.headers > 54 || !exit.last->is_ipv4)
+	if (packet.has_checksum ? verify && !fits(ctx, &packet) : is_ipv6(&packet))
 		return leave(CHECKSUM);
-	exit.sum = packet.sum;
-	if (exit.to_peer) {
-		if (!is_padding(&packet, &exit, data, end))
-			return leave(LAYOUT);
-		exit.sum += exit.last->change + (__u16)~htons(exit.body);
-		if (exit.last->is_inward) {
-			exit.to_client = exit.last = inward(&packet, exit.last);
-			if (!exit.last)
-				return leave(INWARD);
-			if (!packet.has_checksum && !exit.last->is_ipv4)
-				return leave(CHECKSUM);
-		}
-	}
-	__u32 datagram = sizeof(struct udphdr) + exit.body;
-	if (exit.to_client) {
-		datagram += CHANNEL;
-		exit.sum += exit.last->change + htons(exit.body);
-	}
-	exit.sum += lengths(packet.datagram, datagram);
-	exit.length = datagram + (exit.last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	if (exit.to_peer && !is_padding(ctx, &packet, &exit))
+		return leave(LAYOUT);
+	int why = measure(&packet, &exit, port);
+	if (why)
+		return leave(why);
 	struct bpf_fib_lookup hop = {};
 	int found = next_hop(ctx, &packet, &exit, &hop);
 	if (found)
