@@ -37,13 +37,12 @@ fn attempt(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, Str
     if is_fresh && mode.is_none() {
         return Err("nothing is configured, so no interface is touched".to_owned());
     }
-    if config.limits.bandwidth != 0 {
-        return Err("limits.bandwidth is kept in user space".to_owned());
-    }
     if let Some(device) = &config.relay.device {
         return Err(format!("relay.device binds relays to {device}, which only sockets can be"));
     }
-    Kernel::open(&Wish { mode, interfaces: interfaces(config, hosts)?, ports: config.relay.ports.clone() })
+    let interfaces = interfaces(config, hosts)?;
+    let (ports, bandwidth) = (config.relay.ports.clone(), config.limits.bandwidth);
+    Kernel::open(&Wish { mode, interfaces, ports, bandwidth })
 }
 
 /// The interfaces that are named, or those that carry an address of this server.
@@ -93,6 +92,7 @@ pub(super) fn tell(kernel: &Kernel) {
         to_client_packets = status.to_client.packets,
         to_client_bytes = status.to_client.bytes,
         left = left.join(" "),
+        bandwidth = status.bandwidth,
         "kernel path: status"
     );
 }

@@ -11,8 +11,8 @@ pub(super) type Send = [u8; 52];
 pub(super) type Way = [u8; 48];
 /// `struct count`.
 pub(super) type Count = [u8; 16];
-/// `struct session`: a count of either direction.
-pub(super) type Session = [u8; 32];
+/// `struct session`: a count for either direction, and what is left of its bandwidth.
+pub(super) type Session = [u8; 48];
 
 /// The two entries of a route: ChannelData of the client, and datagrams of the peer.
 pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
@@ -99,6 +99,11 @@ fn words((one, other): (SocketAddr, SocketAddr)) -> impl Iterator<Item = u16> {
         let ip: Vec<u16> = ip.chunks_exact(2).map(|pair| u16::from_ne_bytes([pair[0], pair[1]])).collect();
         ip.into_iter().chain([addr.port().to_be()])
     })
+}
+
+/// The counts of a `struct session`: to the peers, to the client.
+pub(super) fn counts(session: &Session) -> [(u64, u64); 2] {
+    [count(session), count(&session[24..])]
 }
 
 /// Packets and bytes of a `struct count`.

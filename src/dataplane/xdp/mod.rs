@@ -53,6 +53,8 @@ pub struct Wish {
     pub interfaces: Vec<Interface>,
     /// The ports of relays.
     pub ports: RangeInclusive<u16>,
+    /// Bytes of payload in a second that an allocation may send in either direction; 0 means any number.
+    pub bandwidth: u64,
 }
 
 /// The program in the kernel, with its tables.
@@ -147,6 +149,8 @@ pub struct Status {
     pub to_client: Count,
     /// Packets of routes left to user space, in the order of [`Left::ALL`].
     pub left: [u64; Left::ALL.len()],
+    /// Packets dropped because the allocation's bandwidth was used up.
+    pub bandwidth: u64,
     /// Channels that it carries.
     pub channels: u32,
     /// Permissions that it carries.
@@ -188,7 +192,7 @@ impl Kernel {
 
     fn attempt(wish: &Wish, mode: Mode, routing: u32, why: String) -> Result<Self, String> {
         let verify = mode == Mode::Generic || wish.interfaces.iter().any(Interface::is_virtual);
-        let mut program = load(routing, verify, &wish.ports).map_err(|error| cannot_load(&error))?;
+        let mut program = load(routing, verify, wish).map_err(|error| cannot_load(&error))?;
         let interfaces = attach(&mut program, &wish.interfaces, mode)?;
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
         Ok(Self { mode, why, interfaces: wish.interfaces.clone(), tables: Mutex::new(tables) })
@@ -306,8 +310,23 @@ impl Tables {
         }
         // One direction alone would count for half of what went.
         _ = self.routes.remove(&to_client.0);
-        self.sessions.leave(&route.path);
+        self.leave(&route.path);
         self.refuse_channel(route);
+    }
+
+    /// One route less of a 5-tuple; with the last goes its count, into the log.
+    fn leave(&mut self, path: &Path) {
+        let counts = self.session(path);
+        if self.sessions.leave(path)
+            && let Some([to_peer, to_client]) = counts
+        {
+            tracing::debug!(
+                client = %path.client,
+                to_peer_packets = to_peer.packets,
+                to_client_packets = to_client.packets,
+                "kernel path: carried"
+            );
+        }
     }
 
     /// User space serves the channel. What its peer sends must not be carried by its permission instead: it would reach
@@ -330,7 +349,7 @@ impl Tables {
             return;
         }
         _ = self.sends.remove(&to_peer.0);
-        self.sessions.leave(&permission.path);
+        self.leave(&permission.path);
         self.refuse();
     }
 
@@ -339,7 +358,7 @@ impl Tables {
         // Not there: it had found no place.
         if self.sends.remove(&to_peer.0).is_ok() {
             _ = self.routes.remove(&to_client.0);
-            self.sessions.leave(&permission.path);
+            self.leave(&permission.path);
             self.permissions -= 1;
         }
     }
@@ -347,8 +366,8 @@ impl Tables {
     /// A place for the counts of a 5-tuple; a new one counts from zero.
     fn enter(&mut self, path: Path) -> Option<u32> {
         let (place, new) = self.sessions.enter(path, ROUTES)?;
-        if new && self.counts.set(place, [0; 32], 0).is_err() {
-            self.sessions.leave(&path);
+        if new && self.counts.set(place, [0; 48], 0).is_err() {
+            self.leave(&path);
             return None;
         }
         Some(place)
@@ -368,7 +387,7 @@ impl Tables {
         // Not there: it had found no place.
         if self.routes.remove(&to_peer.0).is_ok() {
             _ = self.routes.remove(&to_client.0);
-            self.sessions.leave(&route.path);
+            self.leave(&route.path);
             self.channels -= 1;
         }
     }
@@ -378,6 +397,7 @@ impl Tables {
             to_peer: self.counter(0),
             to_client: self.counter(1),
             left: std::array::from_fn(|at| self.counter(2 + at as u32).packets),
+            bandwidth: self.counter(2 + Left::ALL.len() as u32).packets,
             channels: self.channels,
             permissions: self.permissions,
             sessions: self.sessions.len(),
@@ -398,11 +418,7 @@ impl Tables {
 
     fn session(&self, path: &Path) -> Option<[Count; 2]> {
         let value = self.counts.get(&self.sessions.place(path)?, 0).ok()?;
-        let count = |bytes| {
-            let (packets, bytes) = abi::count(bytes);
-            Count { packets, bytes }
-        };
-        Some([count(&value[..16]), count(&value[16..])])
+        Some(abi::counts(&value).map(|(packets, bytes)| Count { packets, bytes }))
     }
 }
 
@@ -412,13 +428,14 @@ fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, MapError> {
 }
 
 /// Loads the program into the kernel, with its constants.
-fn load(routing: u32, verify: bool, ports: &RangeInclusive<u16>) -> Result<Ebpf, EbpfError> {
+fn load(routing: u32, verify: bool, wish: &Wish) -> Result<Ebpf, EbpfError> {
     let verify = u32::from(verify);
     let mut program = EbpfLoader::new()
         .override_global("routing", &routing, true)
         .override_global("verify", &verify, true)
-        .override_global("first_relay_port", ports.start(), true)
-        .override_global("last_relay_port", ports.end(), true)
+        .override_global("rate", &wish.bandwidth, true)
+        .override_global("first_relay_port", wish.ports.start(), true)
+        .override_global("last_relay_port", wish.ports.end(), true)
         .load(OBJECT)?;
     xdp(&mut program)?.load()?;
     Ok(program)

@@ -5,7 +5,7 @@
 // User space decides which of them stand and writes two entries for each: one finds what the client sends, the other
 // what the peer sends. A packet of theirs gets new headers and leaves at once. Whatever else comes,
 // or cannot be carried for any reason, goes on to user space as if this program were not there: XDP_PASS, with the
-// packet untouched. The program drops nothing.
+// packet untouched. What is more than an allocation may send is dropped, as there; nothing else is.
 //
 //     parse ─▶ find ─▶ (find again: the peer is a relay of this server) ─▶ measure ─▶ next hop ─▶ rewrite
 //
@@ -32,6 +32,7 @@ static long (*fib_lookup)(void *ctx, struct bpf_fib_lookup *to, int size, __u32 
 static long (*redirect_map)(const void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 static __s64 (*csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size, __u32 seed) =
 	(void *)BPF_FUNC_csum_diff;
+static __u64 (*nanoseconds)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 
 #define htons(value) __builtin_bswap16(value)
@@ -39,6 +40,7 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 #define CHANNEL 4             // bytes of the header of ChannelData (RFC 8656 §12.4)
 #define LONGEST 2048          // bytes of the longest UDP payload that is carried
 #define FRAGMENT 0x3fff       // more fragments, or an offset (RFC 791 §3.1)
+#define SECOND 1000000000ull
 #define CHUNK 512             // what the kernel sums at once
 #define AF_INET 2
 #define AF_INET6 10
@@ -55,6 +57,8 @@ const volatile __u32 routing = 0;
 // Virtual devices hand on packets whose checksum is still to be completed, or that are still to be cut into
 // several. Neither shows but in a checksum that does not fit.
 const volatile __u32 verify = 0;
+// Bytes of payload in a second that an allocation may send in either direction, a second's worth at once; 0: any.
+const volatile __u64 rate = 0;
 // The ports of relays; clients come to others.
 const volatile __u16 first_relay_port = 49152;
 const volatile __u16 last_relay_port = 65535;
@@ -97,10 +101,16 @@ struct count {
 	__u64 bytes;
 };
 
+// One direction of an allocation.
+struct half {
+	struct count count;
+	__u64 due; // when all that was sent is within the rate, in nanoseconds
+};
+
 // What of an allocation went this way.
 struct session {
-	struct count to_peer;
-	struct count to_client;
+	struct half to_peer;
+	struct half to_client;
 };
 
 // Packets of routes: those carried, and those left to user space by why.
@@ -115,6 +125,7 @@ enum counter {
 	INTERFACE, // the way leads out where this program is not
 	HEAD_ROOM, // the driver leaves no room before the packet
 	INWARD,    // the relay of this server that is the target has no such route
+	BANDWIDTH, // dropped: more than the allocation may send
 	COUNTERS,
 };
 
@@ -676,31 +687,33 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 	return write_head((void *)(udp + 1), exit, end) && write_padding(data, end, exit, head);
 }
 
-INLINE void count(struct count *total, struct count *own, __u32 bytes)
+// Takes bytes from what an allocation may send; 0 if there are not as many. A cell may come when those before it are
+// due, or up to a second earlier: that is a bucket of tokens in one word, which several cores can share.
+INLINE int admits(struct half *half, __u32 bytes)
 {
+	__u64 now = nanoseconds(), cost = bytes * SECOND / rate;
+	for (int i = 0; i < 4; i++) {
+		__u64 due = *(volatile __u64 *)&half->due;
+		__u64 next = (due > now ? due : now) + cost;
+		if (next > now + SECOND)
+			return 0;
+		if (__sync_val_compare_and_swap(&half->due, due, next) == due)
+			return 1;
+	}
+	return 1;
+}
+
+INLINE void count(enum counter which, struct half *half, __u32 bytes)
+{
+	__u32 index = which;
+	struct count *total = map_lookup(&counters, &index);
+	if (!total)
+		return;
 	total->packets++;
 	total->bytes += bytes;
 	// Another core may carry packets of the same allocation.
-	__sync_fetch_and_add(&own->packets, 1);
-	__sync_fetch_and_add(&own->bytes, bytes);
-}
-
-INLINE void count_to_peer(const struct exit *exit)
-{
-	__u32 index = TO_PEER;
-	struct count *total = map_lookup(&counters, &index);
-	struct session *session = map_lookup(&sessions, &exit->to_peer->session);
-	if (total && session)
-		count(total, &session->to_peer, exit->body);
-}
-
-INLINE void count_to_client(const struct exit *exit)
-{
-	__u32 index = TO_CLIENT;
-	struct count *total = map_lookup(&counters, &index);
-	struct session *session = map_lookup(&sessions, &exit->to_client->session);
-	if (total && session)
-		count(total, &session->to_client, exit->body);
+	__sync_fetch_and_add(&half->count.packets, 1);
+	__sync_fetch_and_add(&half->count.bytes, bytes);
 }
 
 // The flow of a datagram that one relay of this server sends to another.
@@ -769,12 +782,19 @@ int relay(struct xdp_md *ctx)
 		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
 	if (hop.ifindex != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.ifindex))
 		return leave(INTERFACE);
+	struct session *sender = exit.to_peer ? map_lookup(&sessions, &exit.to_peer->session) : 0;
+	struct session *receiver = exit.to_client ? map_lookup(&sessions, &exit.to_client->session) : 0;
+	if (rate && ((sender && !admits(&sender->to_peer, exit.body)) ||
+	             (receiver && !admits(&receiver->to_client, exit.body)))) {
+		leave(BANDWIDTH);
+		return XDP_DROP;
+	}
 	if (!rewrite(ctx, &packet, &exit, &hop))
 		return leave(HEAD_ROOM);
-	if (exit.to_peer)
-		count_to_peer(&exit);
-	if (exit.to_client)
-		count_to_client(&exit);
+	if (sender)
+		count(TO_PEER, &sender->to_peer, exit.body);
+	if (receiver)
+		count(TO_CLIENT, &receiver->to_client, exit.body);
 	return hop.ifindex == ctx->ingress_ifindex ? XDP_TX : redirect_map(&interfaces, hop.ifindex, XDP_PASS);
 }
 

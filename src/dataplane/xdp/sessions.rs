@@ -26,14 +26,15 @@ impl Sessions {
         Some((place, true))
     }
 
-    /// One route less; the place becomes free with the last.
-    pub(super) fn leave(&mut self, path: &Path) {
-        let Some((place, routes)) = self.paths.get_mut(path) else { return };
+    /// One route less; the place becomes free with the last, and then this is true.
+    pub(super) fn leave(&mut self, path: &Path) -> bool {
+        let Some((place, routes)) = self.paths.get_mut(path) else { return false };
         *routes -= 1;
-        if *routes == 0 {
-            self.places.remove(*place as usize);
-            self.paths.remove(path);
+        if *routes > 0 {
+            return false;
         }
+        self.places.remove(*place as usize);
+        self.paths.remove(path).is_some()
     }
 
     /// The place of a 5-tuple.
