@@ -7,6 +7,7 @@
 
 mod abi;
 mod device;
+mod features;
 mod sessions;
 
 pub use device::Interface;
@@ -450,11 +451,26 @@ fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -> Result<De
         Mode::Native => XdpMode::Driver,
         Mode::Generic => XdpMode::Skb,
     };
-    for Interface { name, index } in interfaces {
+    for interface @ Interface { name, index } in interfaces {
         relay.attach_to_if_index(*index, flags).map_err(|error| cannot_attach(name, mode, &error))?;
+        if mode == Mode::Native && interface.is_virtual() && !features::transmits(*index) {
+            return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
+        }
+    }
+    for Interface { name, index } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {
         table.insert(*index, *index, None, 0).map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(table)
+}
+
+/// Whether packets that came in by another interface may leave by this one. A driver that cannot send them would lose
+/// them without a word.
+fn may_leave(interface: &Interface, all: &[Interface], mode: Mode) -> bool {
+    let may = mode == Mode::Generic || features::transmits(interface.index);
+    if !may && all.len() > 1 {
+        tracing::warn!(interface = interface.name, "kernel path: what comes in elsewhere leaves here by user space");
+    }
+    may
 }
 
 /// The program in the object.
