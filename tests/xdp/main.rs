@@ -12,6 +12,7 @@ mod frame;
 #[path = "../protocol/harness.rs"]
 mod harness;
 mod net;
+mod property;
 mod scene;
 #[path = "../server/space.rs"]
 mod space;
