@@ -11,6 +11,7 @@ mod corpus;
 mod frame;
 #[path = "../protocol/harness.rs"]
 mod harness;
+mod life;
 mod net;
 mod property;
 mod scene;

@@ -1,0 +1,197 @@
+//! Routes come and go, and what they carried is counted.
+
+use crate::corpus::pattern;
+use crate::frame::Frame;
+use crate::net::{self, requires};
+use crate::scene::{Done, Scene};
+use hairpin::dataplane::xdp::{Count, Kernel, Mode, ROUTES, Status};
+use hairpin::turn::{Path, RelayId, Route, Transport};
+use hairpin::wire::channel;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// ChannelData of a client for a peer.
+fn up(scene: &Scene, client: &str, peer: &str, len: usize) -> Vec<u8> {
+    let number = scene.route(client, peer).unwrap().channel;
+    let payload = [&channel::header(number, len)[..], &pattern(len)].concat();
+    Frame::new(scene.socket(client), scene.listener(client), payload).bytes()
+}
+
+/// A datagram of a peer for a client.
+fn down(scene: &Scene, peer: &str, client: &str, len: usize) -> Vec<u8> {
+    Frame::new(scene.socket(peer), scene.relay(client, peer), pattern(len)).bytes()
+}
+
+fn is_carried(scene: &mut Scene, frame: &[u8]) -> bool {
+    scene.judge("a frame", frame) != Done::Passed
+}
+
+/// Tells the program what the core has told since the last time.
+fn follow(scene: &mut Scene, known: &[Route]) {
+    known.iter().filter(|route| !scene.world.routes.contains(route)).for_each(|route| scene.kernel.remove(route));
+    scene.world.routes.iter().filter(|route| !known.contains(route)).for_each(|route| scene.kernel.add(route));
+}
+
+#[test]
+fn a_route_that_is_removed_carries_nothing_and_comes_back() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Generic, |mut scene| {
+        let route = scene.route("alice", "peer4").unwrap();
+        let frames = [up(&scene, "alice", "peer4", 9), down(&scene, "peer4", "alice", 9)];
+        let others = [up(&scene, "alice", "peer6", 9), down(&scene, "peer4", "carol", 9)];
+        let before = scene.kernel.status();
+        for _ in 0..2 {
+            assert!(frames.iter().chain(&others).all(|frame| is_carried(&mut scene, frame)));
+            scene.kernel.remove(&route);
+            let left = scene.kernel.status().left;
+            assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
+            assert_eq!(scene.kernel.status().left, left, "it is as if there had never been a route");
+            assert!(others.iter().all(|frame| is_carried(&mut scene, frame)));
+            assert_eq!(scene.kernel.status().routes, before.routes - 1);
+            // What is not there cannot be removed again.
+            scene.kernel.remove(&route);
+            assert_eq!(scene.kernel.status().routes, before.routes - 1);
+            scene.kernel.add(&route);
+            assert_eq!(scene.kernel.status().routes, before.routes);
+        }
+    });
+}
+
+/// TURN-112: a permission lasts 300 s, and a peer without one is not heard.
+#[test]
+fn what_has_ended_in_the_core_has_ended_in_the_program() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Generic, |mut scene| {
+        let known: Vec<Route> = scene.world.routes.iter().copied().collect();
+        let frames =
+            [up(&scene, "alice", "peer4", 9), down(&scene, "peer4", "alice", 9), up(&scene, "alice", "bob.4", 9)];
+        scene.world.seconds(299);
+        follow(&mut scene, &known);
+        assert!(frames.iter().all(|frame| is_carried(&mut scene, frame)));
+        scene.world.seconds(2);
+        assert!(scene.world.routes.is_empty());
+        follow(&mut scene, &known);
+        assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
+        let status = scene.kernel.status();
+        assert_eq!((status.routes, status.sessions, status.refused), (0, 0, 0));
+    });
+}
+
+#[test]
+fn packets_and_bytes_are_counted_for_all_and_for_each_allocation() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Generic, |mut scene| {
+        let frames = [
+            up(&scene, "alice", "peer4", 100),
+            up(&scene, "alice", "peer6", 20),
+            up(&scene, "carol", "peer4", 7),
+            up(&scene, "alice", "bob.4", 1000),
+            down(&scene, "peer4", "alice", 3),
+            down(&scene, "peer6", "alice", 0),
+            down(&scene, "peer6", "dave", 50),
+            // Left to user space, and counted there.
+            up(&scene, "alice", "mute4", 11),
+        ];
+        frames.iter().for_each(|frame| _ = scene.judge("a frame", frame));
+        let count = |packets, bytes| Count { packets, bytes };
+        let expected = [
+            ("alice", [count(3, 1120), count(2, 3)]),
+            ("bob", [count(0, 0), count(1, 1000)]),
+            ("carol", [count(1, 7), count(0, 0)]),
+            ("dave", [count(0, 0), count(1, 50)]),
+        ];
+        for (client, counts) in expected {
+            let path = scene.route(client, "peer4").unwrap().path;
+            assert_eq!(scene.kernel.session(&path), Some(counts), "{client}");
+        }
+        let status = scene.kernel.status();
+        assert_eq!((status.to_peer, status.to_client), (count(4, 1127), count(4, 1053)));
+        assert_eq!((status.sessions, status.routes as usize), (4, scene.world.routes.len()));
+    });
+}
+
+/// The counts of an allocation last as long as it has routes; the next one on the same 5-tuple begins at zero.
+#[test]
+fn the_counts_of_an_allocation_end_with_its_last_route() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Generic, |mut scene| {
+        let frame = up(&scene, "alice", "peer4", 100);
+        let (first, path) = (scene.route("alice", "peer4").unwrap(), scene.route("alice", "peer4").unwrap().path);
+        let others: Vec<Route> =
+            scene.world.routes.iter().filter(|route| route.path == path && **route != first).copied().collect();
+        assert!(is_carried(&mut scene, &frame));
+        let counted = scene.kernel.session(&path);
+        others.iter().for_each(|route| scene.kernel.remove(route));
+        assert_eq!(scene.kernel.session(&path), counted);
+        scene.kernel.remove(&first);
+        assert_eq!(scene.kernel.session(&path), None);
+        scene.kernel.add(&first);
+        assert_eq!(scene.kernel.session(&path), Some([Count::default(); 2]));
+        assert_eq!(scene.kernel.status().to_peer.packets, 1, "the sum of all does not fall");
+    });
+}
+
+/// A stream is no business of the program.
+#[test]
+fn a_route_of_a_connection_is_not_taken() {
+    if !requires(net::lack()) {
+        return;
+    }
+    net::with_kernel(Mode::Generic, net::VIRTUAL, |kernel| {
+        for transport in [Transport::Tcp, Transport::Tls] {
+            let route = route(0);
+            let route = Route { path: Path { transport, ..route.path }, ..route };
+            kernel.add(&route);
+            kernel.remove(&route);
+        }
+        assert_eq!(kernel.status(), Status::default());
+    });
+}
+
+/// One of many routes; 16 belong to an allocation.
+fn route(number: u32) -> Route {
+    let v4 = |ip: u32, port| SocketAddr::from((Ipv4Addr::from_bits(ip), port));
+    let (allocation, channel) = (number / 16, 0x4000 + (number % 16) as u16);
+    let server = v4(0xcb00_7105, 3478);
+    let path = Path { client: v4(0x0a00_0000 + allocation, 40000), server, transport: Transport::Udp, link: 0 };
+    let local = v4(0xcb00_7105, 49152 + allocation as u16);
+    let peer = v4(0xc612_0000 + number % 16, 5000);
+    Route { path, channel, relay: RelayId(allocation), local, peer, wire: peer, inward: false }
+}
+
+/// ChannelData on a route.
+fn on(route: &Route) -> Vec<u8> {
+    Frame::new(route.path.client, route.path.server, channel::header(route.channel, 0).to_vec()).bytes()
+}
+
+#[test]
+fn a_full_table_refuses_routes_and_takes_them_again() {
+    if !requires(net::lack()) {
+        return;
+    }
+    net::with_kernel(Mode::Generic, net::VIRTUAL, |kernel| {
+        let leaves = |kernel: &Kernel, route: &Route| kernel.try_frame(&on(route), 1).unwrap().0 != 2;
+        (0..ROUTES).for_each(|number| kernel.add(&route(number)));
+        let status = kernel.status();
+        assert_eq!((status.routes, status.sessions, status.refused), (ROUTES, ROUTES as usize / 16, 0));
+        let last = route(ROUTES);
+        kernel.add(&last);
+        assert_eq!((kernel.status().routes, kernel.status().refused), (ROUTES, 1));
+        assert_eq!(kernel.session(&last.path), None);
+        assert!(!leaves(&kernel, &last) && leaves(&kernel, &route(0)) && leaves(&kernel, &route(ROUTES - 1)));
+        // What found no place is removed without harm to others.
+        kernel.remove(&last);
+        assert_eq!(kernel.status().routes, ROUTES);
+        kernel.remove(&route(0));
+        kernel.add(&last);
+        assert!(leaves(&kernel, &last) && !leaves(&kernel, &route(0)));
+        assert_eq!((kernel.status().routes, kernel.status().refused), (ROUTES, 1));
+    });
+}
