@@ -13,6 +13,7 @@ mod frame;
 mod harness;
 mod life;
 mod net;
+mod object;
 mod property;
 mod scene;
 #[path = "../server/space.rs"]
