@@ -185,7 +185,9 @@ fn gained(before: &Status, after: &Status) -> Status {
         to_peer: count(after.to_peer, before.to_peer),
         to_client: count(after.to_client, before.to_client),
         left: std::array::from_fn(|at| after.left[at] - before.left[at]),
-        routes: 0,
+        bandwidth: 0,
+        channels: 0,
+        permissions: 0,
         sessions: 0,
         refused: 0,
     }

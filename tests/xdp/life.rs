@@ -48,12 +48,12 @@ fn a_route_that_is_removed_carries_nothing_and_comes_back() {
             assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
             assert_eq!(scene.kernel.status().left, left, "it is as if there had never been a route");
             assert!(others.iter().all(|frame| is_carried(&mut scene, frame)));
-            assert_eq!(scene.kernel.status().routes, before.routes - 1);
+            assert_eq!(scene.kernel.status().channels, before.channels - 1);
             // What is not there cannot be removed again.
             scene.kernel.remove(&route);
-            assert_eq!(scene.kernel.status().routes, before.routes - 1);
+            assert_eq!(scene.kernel.status().channels, before.channels - 1);
             scene.kernel.add(&route);
-            assert_eq!(scene.kernel.status().routes, before.routes);
+            assert_eq!(scene.kernel.status().channels, before.channels);
         }
     });
 }
@@ -76,7 +76,7 @@ fn what_has_ended_in_the_core_has_ended_in_the_program() {
         follow(&mut scene, &known);
         assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
         let status = scene.kernel.status();
-        assert_eq!((status.routes, status.sessions, status.refused), (0, 0, 0));
+        assert_eq!((status.channels, status.sessions, status.refused), (0, 0, 0));
     });
 }
 
@@ -111,7 +111,7 @@ fn packets_and_bytes_are_counted_for_all_and_for_each_allocation() {
         }
         let status = scene.kernel.status();
         assert_eq!((status.to_peer, status.to_client), (count(4, 1127), count(4, 1053)));
-        assert_eq!((status.sessions, status.routes as usize), (4, scene.world.routes.len()));
+        assert_eq!((status.sessions, status.channels as usize), (4, scene.world.routes.len()));
     });
 }
 
@@ -180,18 +180,18 @@ fn a_full_table_refuses_routes_and_takes_them_again() {
         let leaves = |kernel: &Kernel, route: &Route| kernel.try_frame(&on(route), 1).unwrap().0 != 2;
         (0..ROUTES).for_each(|number| kernel.add(&route(number)));
         let status = kernel.status();
-        assert_eq!((status.routes, status.sessions, status.refused), (ROUTES, ROUTES as usize / 16, 0));
+        assert_eq!((status.channels, status.sessions, status.refused), (ROUTES, ROUTES as usize / 16, 0));
         let last = route(ROUTES);
         kernel.add(&last);
-        assert_eq!((kernel.status().routes, kernel.status().refused), (ROUTES, 1));
+        assert_eq!((kernel.status().channels, kernel.status().refused), (ROUTES, 1));
         assert_eq!(kernel.session(&last.path), None);
         assert!(!leaves(&kernel, &last) && leaves(&kernel, &route(0)) && leaves(&kernel, &route(ROUTES - 1)));
         // What found no place is removed without harm to others.
         kernel.remove(&last);
-        assert_eq!(kernel.status().routes, ROUTES);
+        assert_eq!(kernel.status().channels, ROUTES);
         kernel.remove(&route(0));
         kernel.add(&last);
         assert!(leaves(&kernel, &last) && !leaves(&kernel, &route(0)));
-        assert_eq!((kernel.status().routes, kernel.status().refused), (ROUTES, 1));
+        assert_eq!((kernel.status().channels, kernel.status().refused), (ROUTES, 1));
     });
 }

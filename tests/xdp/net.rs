@@ -30,7 +30,9 @@ const COMMANDS: [&str; 14] = [
 /// Makes the network and does something in it, with the program attached to `eth0`. `name` is what the program is told
 /// that the interface is called.
 pub fn with_kernel<T: Send>(mode: Mode, name: &str, work: impl FnOnce(Kernel) -> T + Send) -> T {
-    let (near, _far) = Space::pair();
+    let (near, far) = Space::pair();
+    // A native program is for ends that take what it sends.
+    far.tool("ethtool", "-K eth0 gro on");
     COMMANDS.iter().for_each(|words| near.ip(words));
     near.run(|| work(open(mode, name).unwrap()))
 }
@@ -42,7 +44,7 @@ pub const VIRTUAL: &str = "xdp-eth0";
 fn open(mode: Mode, name: &str) -> Result<Kernel, String> {
     let index = eth0().ok_or("there is no eth0")?;
     let interfaces = vec![Interface { name: name.to_owned(), index }];
-    Kernel::open(&Wish { mode: Some(mode), interfaces, ports: PORTS })
+    Kernel::open(&Wish { mode: Some(mode), interfaces, ports: PORTS, bandwidth: 0 })
 }
 
 /// The number of `eth0`.
@@ -55,6 +57,9 @@ fn eth0() -> Option<u32> {
 pub fn lack() -> Option<&'static str> {
     if !runs("ip", "-V") {
         return Some("the program `ip`");
+    }
+    if !runs("ethtool", "--version") {
+        return Some("the program `ethtool`");
     }
     if !Space::allowed() {
         return Some("the right to make network namespaces (root)");
