@@ -8,7 +8,7 @@ pub(super) type Flow = [u8; 40];
 /// `struct send`.
 pub(super) type Send = [u8; 52];
 /// `struct route`.
-pub(super) type Way = [u8; 48];
+pub(super) type Way = [u8; 80];
 /// `struct count`.
 pub(super) type Count = [u8; 16];
 /// `struct session`: a count for either direction, and what is left of its bandwidth.
@@ -64,7 +64,7 @@ fn way(
     session: u32,
 ) -> Way {
     let (source, target) = after;
-    let mut bytes = [0; 48];
+    let mut bytes = [0; 80];
     bytes[..16].copy_from_slice(&mapped(source.ip()));
     bytes[16..32].copy_from_slice(&mapped(target.ip()));
     bytes[32..34].copy_from_slice(&source.port().to_be_bytes());
@@ -73,7 +73,7 @@ fn way(
     bytes[38] = u8::from(target.is_ipv4());
     bytes[39] = u8::from(inward);
     bytes[40..44].copy_from_slice(&session.to_ne_bytes());
-    bytes[44..].copy_from_slice(&change(before, after).to_ne_bytes());
+    bytes[44..48].copy_from_slice(&change(before, after).to_ne_bytes());
     bytes
 }
 

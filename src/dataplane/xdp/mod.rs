@@ -257,7 +257,7 @@ impl Kernel {
         self.tables().session(path)
     }
 
-    /// Runs the program on a frame that is sent nowhere: what it returned (`XDP_PASS` is 2, `XDP_TX` 3), what became of
+    /// Runs the program on a frame that comes in by the first interface and is sent nowhere: what it returned (`XDP_PASS` is 2, `XDP_TX` 3), what became of
     /// the frame, and the nanoseconds of each of `repeat` runs, one upon what the other left. For tests and benches.
     ///
     /// # Errors
@@ -265,8 +265,14 @@ impl Kernel {
     pub fn try_frame(&self, frame: &[u8], repeat: u32) -> io::Result<(u32, Vec<u8>, f64)> {
         let mut tables = self.tables();
         let mut out = vec![0; 4096];
-        let options =
-            TestRunOptions { data_in: Some(frame), data_out: Some(&mut out), repeat, ..TestRunOptions::new() };
+        let context = context(frame.len() as u32, self.interfaces.first().map_or(0, |at| at.index));
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context),
+            repeat,
+            ..TestRunOptions::new()
+        };
         let program = xdp(&mut tables.program).map_err(io::Error::other)?;
         let result = program.test_run(options).map_err(io::Error::other)?;
         out.truncate(result.data_size_out as usize);
@@ -423,6 +429,14 @@ impl Tables {
     }
 }
 
+/// A `struct xdp_md`: where a frame begins and ends, and the interface that it came by.
+fn context(len: u32, interface: u32) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[4..8].copy_from_slice(&len.to_ne_bytes());
+    bytes[12..16].copy_from_slice(&interface.to_ne_bytes());
+    bytes
+}
+
 /// Takes a table out of the object.
 fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, MapError> {
     program.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
@@ -484,8 +498,15 @@ fn cannot_load(error: &EbpfError) -> String {
         Some(libc::EPERM) => {
             "needs the capabilities CAP_BPF and CAP_NET_ADMIN (systemd/hairpin-xdp.conf grants them)".to_owned()
         }
-        _ => format!("this kernel does not take the program: {error}"),
+        _ => format!("this kernel does not take the program: {}", end(&error.to_string())),
     }
+}
+
+/// The end of a long text: of what the verifier says only that matters.
+fn end(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(6);
+    lines[from..].join("; ")
 }
 
 /// Why an interface does not take the program.

@@ -32,6 +32,7 @@ static long (*fib_lookup)(void *ctx, struct bpf_fib_lookup *to, int size, __u32 
 static long (*redirect_map)(const void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 static __s64 (*csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size, __u32 seed) =
 	(void *)BPF_FUNC_csum_diff;
+static __u64 (*jiffies)(void) = (void *)BPF_FUNC_jiffies64;
 static __u64 (*nanoseconds)(void) = (void *)BPF_FUNC_ktime_get_ns;
 static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 
@@ -82,6 +83,20 @@ struct send {
 	__be16 remote_port;
 };
 
+// Where a route leads next, as the kernel's routing said not long ago.
+struct hop {
+	__u64 until; // until when that holds, in jiffies; below: not known, or being written
+	__u32 interface;
+	__u16 mtu; // bytes of the longest packet
+	__u8 traffic_class;
+	__u8 zero;
+	__u8 target[ETH_ALEN];
+	__u8 source[ETH_ALEN];
+};
+
+#define BEING_WRITTEN 1
+#define HOLDS 32 // jiffies: a third of a second at most, where a second has a hundred
+
 // What becomes of a packet.
 struct route {
 	__be32 source[4];
@@ -93,6 +108,7 @@ struct route {
 	__u8 is_inward; // the target is a relay of this server
 	__u32 session;  // the allocation's place among the sessions
 	__u32 change;   // what the checksum's sum gains by addresses and ports
+	struct hop hop; // written by this program alone
 };
 
 // Packets and bytes of payload.
@@ -209,6 +225,7 @@ struct exit {
 	__u32 padding;           // bytes behind the payload when it leaves
 	__u32 length;            // bytes of IP header, UDP header and payload that leave
 	__u64 sum;               // of the datagram that leaves
+	__u16 id;                // the identification of an IPv4 packet
 	__u32 head[12];          // what stands between UDP header and payload when it leaves
 };
 
@@ -246,6 +263,15 @@ INLINE __u16 fold(__u64 sum)
 	return (sum & 0xffff) + (sum >> 16);
 }
 
+INLINE __u16 sum_ipv4(const struct iphdr *ip)
+{
+	const __u32 *words = (void *)ip;
+	__u64 sum = 0;
+	for (int i = 0; i < 5; i++)
+		sum += words[i];
+	return fold(sum);
+}
+
 INLINE void map_ipv4(__be32 *to, __be32 address)
 {
 	to[0] = 0;
@@ -268,12 +294,8 @@ INLINE struct udphdr *read_ipv4(struct packet *packet, void *data, void *end)
 		return 0;
 	if (ip->frag_off & htons(FRAGMENT))
 		return 0;
-	__u16 *words = (void *)ip;
-	__u64 sum = 0;
-	for (int i = 0; i < 10; i++)
-		sum += words[i];
 	__u32 length = htons(ip->tot_len);
-	if (fold(sum) != 0xffff || length < sizeof(*ip) + htons(udp->len))
+	if (sum_ipv4(ip) != 0xffff || length < sizeof(*ip) + htons(udp->len))
 		return 0;
 	packet->headers = sizeof(struct ethhdr) + sizeof(*ip) + sizeof(*udp);
 	packet->hops = ip->ttl;
@@ -498,36 +520,70 @@ INLINE int fits(struct xdp_md *ctx, const struct packet *packet)
 	return sum_fits(ctx, packet->headers - sizeof(struct udphdr), packet->datagram, fold(sum));
 }
 
-// Where the packet goes: the next hop's addresses, and the interface.
-INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct bpf_fib_lookup *hop)
+// Asks the kernel's routing where a packet goes next.
+INLINE int ask(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
 {
 	const struct route *route = exit->last;
-	hop->l4_protocol = IPPROTO_UDP;
-	hop->sport = route->source_port;
-	hop->dport = exit->target_port;
-	hop->tot_len = exit->length;
-	hop->ifindex = routing ? routing : ctx->ingress_ifindex;
+	struct bpf_fib_lookup to = {};
+	to.l4_protocol = IPPROTO_UDP;
+	to.sport = route->source_port;
+	to.dport = exit->target_port;
+	to.tot_len = exit->length;
+	to.ifindex = routing ? routing : ctx->ingress_ifindex;
 	if (route->is_ipv4) {
-		hop->family = AF_INET;
-		hop->tos = packet->traffic_class & 0xfc;
-		hop->ipv4_src = route->source[3];
-		hop->ipv4_dst = route->target[3];
+		to.family = AF_INET;
+		to.tos = packet->traffic_class & 0xfc;
+		to.ipv4_src = route->source[3];
+		to.ipv4_dst = route->target[3];
 	} else {
-		hop->family = AF_INET6;
-		__builtin_memcpy(hop->ipv6_src, route->source, 16);
-		__builtin_memcpy(hop->ipv6_dst, route->target, 16);
+		to.family = AF_INET6;
+		__builtin_memcpy(to.ipv6_src, route->source, 16);
+		__builtin_memcpy(to.ipv6_dst, route->target, 16);
 	}
-	return fib_lookup(ctx, hop, sizeof(*hop), 0);
+	int result = fib_lookup(ctx, &to, sizeof(to), 0);
+	hop->interface = to.ifindex;
+	// The MTU, since Linux 5.12; before, the length of this packet: longer ones will ask again.
+	hop->mtu = to.tot_len;
+	hop->traffic_class = packet->traffic_class;
+	__builtin_memcpy(hop->target, to.dmac, ETH_ALEN);
+	__builtin_memcpy(hop->source, to.smac, ETH_ALEN);
+	return result;
+}
+
+// Remembers a next hop, unless another core does.
+INLINE void remember(struct hop *known, const struct hop *hop, __u64 now)
+{
+	__u64 until = *(volatile __u64 *)&known->until;
+	if (until == BEING_WRITTEN || __sync_val_compare_and_swap(&known->until, until, BEING_WRITTEN) != until)
+		return;
+	__builtin_memcpy(&known->interface, &hop->interface, sizeof(*hop) - sizeof(hop->until));
+	__sync_lock_test_and_set(&known->until, now + HOLDS);
+}
+
+// Where a packet goes next. What the kernel said holds for a moment; then it is asked again, so that a way that ends, a
+// neighbour that moves and an interface that goes down are noticed.
+INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
+{
+	struct hop *known = &exit->last->hop;
+	__u64 now = jiffies(), until = *(volatile __u64 *)&known->until;
+	if (now < until && exit->length <= known->mtu && packet->traffic_class == known->traffic_class) {
+		__builtin_memcpy(&hop->interface, &known->interface, sizeof(*hop) - sizeof(hop->until));
+		if (*(volatile __u64 *)&known->until == until)
+			return 0;
+	}
+	int result = ask(ctx, packet, exit, hop);
+	if (result == 0)
+		remember(known, hop, now);
+	return result;
 }
 
 INLINE void write_ipv4(struct iphdr *ip, const struct packet *packet, const struct exit *exit)
 {
-	__u16 *words = (void *)ip;
 	ip->version = 4;
 	ip->ihl = 5;
 	ip->tos = packet->traffic_class;
 	ip->tot_len = htons(exit->length);
-	ip->id = random();
+	ip->id = exit->id;
 	// Fragments are allowed (RFC 8656 §14): who asked otherwise asked by a Send indication.
 	ip->frag_off = 0;
 	ip->ttl = packet->hops - 1;
@@ -535,10 +591,7 @@ INLINE void write_ipv4(struct iphdr *ip, const struct packet *packet, const stru
 	ip->check = 0;
 	ip->saddr = exit->last->source[3];
 	ip->daddr = exit->last->target[3];
-	__u64 sum = 0;
-	for (int i = 0; i < 10; i++)
-		sum += words[i];
-	ip->check = ~fold(sum);
+	ip->check = ~sum_ipv4(ip);
 }
 
 INLINE void write_ipv6(struct ipv6hdr *ip, const struct packet *packet, const struct exit *exit)
@@ -657,7 +710,7 @@ INLINE int move(struct xdp_md *ctx, const struct packet *packet, const struct ex
 
 // Puts the new headers before the payload.
 INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit,
-                   const struct bpf_fib_lookup *hop)
+                   const struct hop *hop)
 {
 	__u32 ip_header = exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	__u32 head = sizeof(struct ethhdr) + ip_header + sizeof(struct udphdr) + exit->after;
@@ -681,8 +734,8 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 		write_ipv6(ip, packet, exit);
 		eth->h_proto = htons(ETH_P_IPV6);
 	}
-	__builtin_memcpy(eth->h_dest, hop->dmac, ETH_ALEN);
-	__builtin_memcpy(eth->h_source, hop->smac, ETH_ALEN);
+	__builtin_memcpy(eth->h_dest, hop->target, ETH_ALEN);
+	__builtin_memcpy(eth->h_source, hop->source, ETH_ALEN);
 	write_udp(udp, packet, exit, exit->length - ip_header);
 	return write_head((void *)(udp + 1), exit, end) && write_padding(data, end, exit, head);
 }
@@ -776,11 +829,11 @@ int relay(struct xdp_md *ctx)
 	int why = measure(&packet, &exit, port);
 	if (why)
 		return leave(why);
-	struct bpf_fib_lookup hop = {};
+	struct hop hop;
 	int found = next_hop(ctx, &packet, &exit, &hop);
 	if (found)
 		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
-	if (hop.ifindex != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.ifindex))
+	if (hop.interface != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.interface))
 		return leave(INTERFACE);
 	struct session *sender = exit.to_peer ? map_lookup(&sessions, &exit.to_peer->session) : 0;
 	struct session *receiver = exit.to_client ? map_lookup(&sessions, &exit.to_client->session) : 0;
@@ -789,13 +842,19 @@ int relay(struct xdp_md *ctx)
 		leave(BANDWIDTH);
 		return XDP_DROP;
 	}
+	// One more for each packet of an allocation, and far from those of its neighbours.
+	exit.id = exit.last->session * 40503;
+	if (receiver)
+		exit.id += receiver->to_client.count.packets;
+	else if (sender)
+		exit.id += sender->to_peer.count.packets;
 	if (!rewrite(ctx, &packet, &exit, &hop))
 		return leave(HEAD_ROOM);
 	if (sender)
 		count(TO_PEER, &sender->to_peer, exit.body);
 	if (receiver)
 		count(TO_CLIENT, &receiver->to_client, exit.body);
-	return hop.ifindex == ctx->ingress_ifindex ? XDP_TX : redirect_map(&interfaces, hop.ifindex, XDP_PASS);
+	return hop.interface == ctx->ingress_ifindex ? XDP_TX : redirect_map(&interfaces, hop.interface, XDP_PASS);
 }
 
 char terms[] SEC("license") = "Dual MIT/GPL";
