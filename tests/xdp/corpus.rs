@@ -4,8 +4,9 @@ use crate::frame::{Frame, Mac, Sum};
 use crate::net::{self, requires};
 use crate::scene::{Done, Scene};
 use hairpin::dataplane::xdp::{Count, Left, Mode, Status};
-use hairpin::wire::channel;
+use hairpin::wire::{Class, Method, Writer, attribute, channel};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 const CORPUS: &str = include_str!("../data/xdp.tsv");
 
@@ -30,6 +31,8 @@ struct Draft {
     frame: Frame,
     /// ChannelData, by its number.
     channel: Option<u16>,
+    /// A Send indication to a peer, and what is unusual about it.
+    send: Option<(SocketAddr, &'static str)>,
     body: Vec<u8>,
     /// What follows the body in the datagram.
     pad: Vec<u8>,
@@ -40,18 +43,24 @@ struct Draft {
 }
 
 impl Draft {
-    /// `up CLIENT PEER`: ChannelData to the server; `down PEER CLIENT`: a datagram to the client's relay.
+    /// `up CLIENT PEER`: ChannelData to the server; `send CLIENT PEER`: a Send indication; `down PEER CLIENT`: a datagram
+    /// to the client's relay.
     fn new(scene: &Scene, way: &str, from: &str, to: &str) -> Self {
-        let (channel, target) = match way {
-            "up" => (scene.route(from, to).map(|route| route.channel), scene.listener(from)),
-            "down" => (None, scene.relay(to, from)),
+        let (channel, send, target) = match way {
+            "up" => (scene.route(from, to).map(|route| route.channel), None, scene.listener(from)),
+            "send" => (None, Some((scene.socket(to), "")), scene.listener(from)),
+            "down" => (None, None, scene.relay(to, from)),
             way => panic!("{way} is no way"),
         };
         let frame = Frame::new(scene.socket(from), target, Vec::new());
-        Self { frame, channel, body: pattern(200), pad: Vec::new(), announce: 0, cut: 0 }
+        Self { frame, channel, send, body: pattern(200), pad: Vec::new(), announce: 0, cut: 0 }
     }
 
     fn finished(&self) -> Frame {
+        if let Some((peer, how)) = self.send {
+            let payload = [indication(peer, &self.body, how, self.announce), self.pad.clone()].concat();
+            return Frame { payload, ..self.frame.clone() };
+        }
         let head =
             self.channel.map(|number| channel::header(number, (self.body.len() as i32 + self.announce) as usize));
         let head = head.as_ref().map_or(&[][..], |head| &head[..]);
@@ -70,7 +79,9 @@ impl Draft {
         let frame = &mut self.frame;
         match name {
             "body" => self.body = pattern(number(value)),
-            "payload" => (self.channel, self.body) = (None, bytes(value)),
+            "payload" => (self.channel, self.send, self.body) = (None, None, bytes(value)),
+            "to-peer" => self.send = Some((scene.socket(value), "")),
+            "with" => self.send = self.send.map(|(peer, _)| (peer, unusual(value))),
             "pad" => self.pad = bytes(value),
             "announce" => self.announce = offset(value),
             "channel" => self.channel = Some(u16::from_str_radix(value, 16).unwrap()),
@@ -109,6 +120,42 @@ impl Draft {
         let balance = what(&self.finished()).balance();
         self.body[..2].copy_from_slice(&balance);
     }
+}
+
+/// A Send indication. `announce` is by how much the length in its header is wrong.
+fn indication(peer: SocketAddr, body: &[u8], how: &str, announce: i32) -> Vec<u8> {
+    let mut out = Vec::new();
+    let method = if how == "another-method" { Method::DATA } else { Method::SEND };
+    let mut writer = Writer::new(&mut out, method, Class::Indication, &[0x2a; 12]);
+    if how == "software-first" {
+        writer.attribute(attribute::SOFTWARE, b"soft");
+    }
+    if how == "data-first" {
+        writer.attribute(attribute::DATA, body);
+    }
+    writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+    if how == "dont-fragment" {
+        writer.attribute(attribute::DONT_FRAGMENT, &[]);
+    }
+    if !["data-first", "no-data"].contains(&how) {
+        writer.attribute(attribute::DATA, body);
+    }
+    if how == "fingerprint" {
+        writer.fingerprint();
+    }
+    if how == "no-cookie" {
+        out[4..8].fill(0);
+    }
+    let len = (i32::from(u16::from_be_bytes([out[2], out[3]])) + announce) as u16;
+    out[2..4].copy_from_slice(&len.to_be_bytes());
+    out
+}
+
+/// What may be unusual about a Send indication.
+fn unusual(name: &str) -> &'static str {
+    let names =
+        ["another-method", "software-first", "data-first", "dont-fragment", "no-data", "fingerprint", "no-cookie"];
+    names.into_iter().find(|known| *known == name).unwrap_or_else(|| panic!("{name} is nothing unusual"))
 }
 
 /// So many bytes, none zero and no two neighbours alike.
@@ -162,11 +209,10 @@ fn frame(scene: &mut Scene, row: &Row) -> Vec<u8> {
 fn gain(row: &Row, done: Done) -> Status {
     let mut gain = Status::default();
     if let Done::Carried(len) = done {
-        let is_up = row.frame.starts_with("up ");
+        let is_up = row.frame.starts_with("up ") || row.frame.starts_with("send ");
         let is_inward = is_up && row.frame.split(' ').nth(2).unwrap().contains('.');
         let (to_peer, to_client) = (is_up, !is_up || is_inward);
-        let head = if to_client { channel::HEADER } else { 0 };
-        let count = Count { packets: 1, bytes: (len - head) as u64 };
+        let count = Count { packets: 1, bytes: len as u64 };
         gain.to_peer = if to_peer { count } else { Count::default() };
         gain.to_client = if to_client { count } else { Count::default() };
     } else if let Some(at) = Left::ALL.iter().position(|left| left.label() == row.expected) {
@@ -217,7 +263,10 @@ fn every_frame_of_the_corpus_is_carried_as_by_the_core_or_passed_on_untouched() 
         return;
     }
     for mode in [Mode::Native, Mode::Generic] {
-        Scene::play(mode, |mut scene| rows().iter().for_each(|row| hold(&mut scene, row)));
+        Scene::play(mode, |mut scene| {
+            scene.permit();
+            rows().iter().for_each(|row| hold(&mut scene, row));
+        });
     }
 }
 

@@ -6,6 +6,7 @@ use crate::harness::*;
 use crate::net::{self, VIRTUAL};
 use hairpin::dataplane::xdp::{Kernel, Mode};
 use hairpin::turn::{Path, Route, Transport};
+use hairpin::wire::{ChannelData, Class, Message, Method, Writer, address, attribute};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,7 +47,7 @@ pub struct Scene {
 /// What the program did with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Done {
-    /// It leaves as the core would have it leave, with so many bytes behind the header of UDP.
+    /// It leaves as the core would have it leave, with so many bytes of payload.
     Carried(usize),
     /// It goes on, untouched.
     Passed,
@@ -60,6 +61,11 @@ impl Scene {
             world.routes.iter().for_each(|route| kernel.add(route));
             work(Self { kernel, world, names })
         })
+    }
+
+    /// Tells the program of every permission, too.
+    pub fn permit(&self) {
+        self.world.permissions.iter().for_each(|permission| self.kernel.permit(permission));
     }
 
     /// The socket of a name, or written out.
@@ -122,14 +128,41 @@ impl Scene {
                 let datagram =
                     frame::read(input).unwrap_or_else(|| panic!("{name}: no socket would get {}", hex(input)));
                 let out = self.core(datagram.from, datagram.to, &datagram.payload);
-                let out = out.unwrap_or_else(|| panic!("{name}: the core would not relay {datagram:?}"));
-                let len = out.2.len();
+                let (from, to, payload) =
+                    out.unwrap_or_else(|| panic!("{name}: the core would not relay {datagram:?}"));
+                let is_client = [addr(SERVER), addr(SERVER6)].contains(&from);
+                let len = body(&payload, is_client).len();
+                let out = (from, to, if is_client { retold(payload, &output) } else { payload });
                 assert_eq!(hex(&output), hex(&leaving(&datagram, out, &output)), "{name}: {}", hex(input));
                 Done::Carried(len)
             }
             code => panic!("{name}: {code} for {}", hex(input)),
         }
     }
+}
+
+/// What is relayed of what leaves the server.
+pub fn body(payload: &[u8], to_client: bool) -> Vec<u8> {
+    match Message::parse(payload) {
+        _ if !to_client => payload.to_vec(),
+        Ok(message) => message.attribute(attribute::DATA).unwrap().to_vec(),
+        Err(_) => ChannelData::parse(payload).unwrap().body.to_vec(),
+    }
+}
+
+/// A Data indication of the core with the transaction id of the program's: any is good, but the peer's address depends
+/// on it.
+fn retold(payload: Vec<u8>, output: &[u8]) -> Vec<u8> {
+    let Ok(message) = Message::parse(&payload) else { return payload };
+    let leaves = frame::read(output).expect("what leaves can be read").payload;
+    let id = leaves[8..20].try_into().unwrap();
+    let peer = message.attribute(attribute::XOR_PEER_ADDRESS).unwrap();
+    let peer = address::decode_xor(peer, &message.transaction()).unwrap();
+    let mut out = Vec::new();
+    Writer::new(&mut out, Method::DATA, Class::Indication, &id)
+        .xor_address(attribute::XOR_PEER_ADDRESS, peer)
+        .attribute(attribute::DATA, message.attribute(attribute::DATA).unwrap());
+    out
 }
 
 const XDP_PASS: u32 = 2;
