@@ -123,7 +123,7 @@ impl Draft {
 }
 
 /// A Send indication. `announce` is by how much the length in its header is wrong.
-fn indication(peer: SocketAddr, body: &[u8], how: &str, announce: i32) -> Vec<u8> {
+pub fn indication(peer: SocketAddr, body: &[u8], how: &str, announce: i32) -> Vec<u8> {
     let mut out = Vec::new();
     let method = if how == "another-method" { Method::DATA } else { Method::SEND };
     let mut writer = Writer::new(&mut out, method, Class::Indication, &[0x2a; 12]);

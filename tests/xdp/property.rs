@@ -1,6 +1,6 @@
 //! Whatever comes: what the program carries, the core carries the same way; what is right and fits is carried.
 
-use crate::corpus::pattern;
+use crate::corpus::{indication, pattern};
 use crate::frame::{self, Frame, Sum};
 use crate::net::{self, requires};
 use crate::scene::{Done, ONE_WAY, Scene, body};
@@ -47,6 +47,8 @@ struct Valid {
     fragment: u16,
     label: u32,
     trail: usize,
+    /// A Send indication, where there may be one.
+    send: bool,
     /// The first bytes of the payload.
     begin: u32,
 }
@@ -54,10 +56,16 @@ struct Valid {
 impl Valid {
     fn any() -> impl Strategy<Value = Self> {
         let marks = (any::<u8>(), prop_oneof![1 => Just(1), 19 => 2_u8..], prop::bool::weighted(0.9));
-        let rest = (prop::sample::select(vec![0, 0x4000_u16]), 0..=0xf_ffff_u32, 0..4_usize, any::<u32>());
+        let rest = (
+            prop::sample::select(vec![0, 0x4000_u16]),
+            0..=0xf_ffff_u32,
+            0..4_usize,
+            prop::bool::weighted(0.3),
+            any::<u32>(),
+        );
         let len = prop_oneof![8 => 0..=1500_usize, 2 => 0..20_usize, 1 => 2020..2040_usize];
         (prop::sample::select(&WAYS[..]), len, 0..4_usize, marks, rest).prop_map(
-            |(way, len, pad, (tos, hops, checked), (fragment, label, trail, begin))| Self {
+            |(way, len, pad, (tos, hops, checked), (fragment, label, trail, send, begin))| Self {
                 way,
                 len,
                 pad,
@@ -67,6 +75,7 @@ impl Valid {
                 fragment,
                 label,
                 trail,
+                send: send && way.0 && !way.2.contains('.'),
                 begin,
             },
         )
@@ -76,7 +85,9 @@ impl Valid {
         let (is_up, from, to) = self.way;
         let mut body = pattern(self.len);
         body.iter_mut().zip(self.begin.to_be_bytes()).for_each(|(byte, begin)| *byte = begin);
-        let (target, payload) = if is_up {
+        let (target, payload) = if self.send {
+            (scene.listener(from), indication(scene.socket(to), &body, "", 0))
+        } else if is_up {
             let number = scene.route(from, to).unwrap().channel;
             (scene.listener(from), [&channel::header(number, self.len)[..], &body, &vec![0; self.pad]].concat())
         } else {
@@ -205,6 +216,7 @@ fn what_is_right_and_fits_is_carried() {
         return;
     }
     Scene::play(Mode::Generic, |scene| {
+        scene.permit();
         let scene = RefCell::new(scene);
         check(3000, &Valid::any(), |valid| {
             let mut scene = scene.borrow_mut();
