@@ -8,7 +8,7 @@
 //!   cli ─▶ config ─▶ app                assembly: app sees all below, nothing sees app
 //!   ───────────────────────────────────────────────────────────────────────────────
 //!   admin ─────▶ turn                   operators ─▶ decisions
-//!   io ────────▶ turn ─▶ auth ─▶ wire   sockets ─▶ decisions ─▶ who ─▶ bytes
+//!   io ─▶ dataplane ─▶ turn ─▶ auth ─▶ wire   sockets ─▶ forwarding ─▶ decisions ─▶ who ─▶ bytes
 //! ```
 //!
 //! [`load`] stands beside: it measures servers from the outside and uses [`io`], [`auth`] and [`wire`] to do so.
@@ -27,6 +27,10 @@
 //! untouched payload. Nothing on that way allocates, locks or asks a clock, and nothing grows with the number of
 //! allocations.
 //!
+//! Where there is a kernel path, an established flow does not come this way at all: the core tells of channels and
+//! permissions as they come and go, [`dataplane::xdp`] writes them into tables of the kernel, and a program there sends
+//! what it finds in them on.
+//!
 //! A request takes the same way in; what it needs of the world comes out of [`turn::Server::poll`] as actions
 //! and comes back as events.
 //!
@@ -38,6 +42,7 @@
 //! | compares two things the client said, or remembers one | [`turn`], the file of that RFC section |
 //! | needs a secret | [`auth`] |
 //! | names a system call | [`io`], the file of that socket |
+//! | makes an established flow cheaper | [`dataplane`] |
 //! | is read by a person running the server | [`admin`] or [`cli`] |
 //! | loads or measures a server, whoever made it | [`load`] |
 //! | is a default | [`config`], in the table |

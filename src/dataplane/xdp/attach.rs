@@ -1,0 +1,107 @@
+//! The program comes into the kernel and to its interfaces, or it is said why not.
+
+use super::device::Interface;
+use super::features;
+use super::{Mode, Wish};
+use aya::maps::{DevMapHash, MapData, MapError};
+use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use std::io;
+
+/// The program, compiled by `make` in its folder.
+const OBJECT: &[u8] = aya::include_bytes_aligned!("relay.bpf.o");
+
+/// Takes a table out of the object.
+pub(super) fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, MapError> {
+    program.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
+}
+
+/// Loads the program into the kernel, with its constants.
+pub(super) fn load(routing: u32, verify: bool, wish: &Wish) -> Result<Ebpf, EbpfError> {
+    let verify = u32::from(verify);
+    let mut program = EbpfLoader::new()
+        .override_global("routing", &routing, true)
+        .override_global("verify", &verify, true)
+        .override_global("rate", &wish.bandwidth, true)
+        .override_global("first_relay_port", wish.ports.start(), true)
+        .override_global("last_relay_port", wish.ports.end(), true)
+        .load(OBJECT)?;
+    xdp(&mut program)?.load()?;
+    Ok(program)
+}
+
+/// Attaches the program to each interface. If one refuses, none has it: dropping the program takes its links away.
+pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -> Result<DevMapHash<MapData>, String> {
+    let table = take(program, "interfaces").and_then(DevMapHash::try_from);
+    let mut table = table.map_err(|error| format!("the kernel's tables: {error}"))?;
+    let relay = xdp(program).map_err(|error| error.to_string())?;
+    let flags = match mode {
+        Mode::Native => XdpMode::Driver,
+        Mode::Generic => XdpMode::Skb,
+    };
+    for interface @ Interface { name, index } in interfaces {
+        relay.attach_to_if_index(*index, flags).map_err(|error| cannot_attach(name, mode, &error))?;
+        if mode == Mode::Native && interface.is_virtual() && !features::transmits(*index) {
+            return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
+        }
+    }
+    for Interface { name, index } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {
+        table.insert(*index, *index, None, 0).map_err(|error| format!("{name}: {error}"))?;
+    }
+    Ok(table)
+}
+
+/// Whether packets that came in by another interface may leave by this one. A driver that cannot send them would lose
+/// them without a word.
+fn may_leave(interface: &Interface, all: &[Interface], mode: Mode) -> bool {
+    let may = mode == Mode::Generic || features::transmits(interface.index);
+    if !may && all.len() > 1 {
+        tracing::warn!(interface = interface.name, "kernel path: what comes in elsewhere leaves here by user space");
+    }
+    may
+}
+
+/// The program in the object.
+pub(super) fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
+    program.program_mut("relay").ok_or(ProgramError::UnexpectedProgramType)?.try_into()
+}
+
+/// Why the kernel does not take the program, and what to do.
+pub(super) fn cannot_load(error: &EbpfError) -> String {
+    match system_error(error) {
+        Some(libc::EPERM) => {
+            "needs the capabilities CAP_BPF and CAP_NET_ADMIN (systemd/hairpin-xdp.conf grants them)".to_owned()
+        }
+        _ => format!("this kernel does not take the program: {}", end(&error.to_string())),
+    }
+}
+
+/// The end of a long text: of what the verifier says only that matters.
+fn end(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(6);
+    lines[from..].join("; ")
+}
+
+/// Why an interface does not take the program.
+fn cannot_attach(interface: &str, mode: Mode, error: &ProgramError) -> String {
+    match system_error(error) {
+        Some(libc::EBUSY | libc::EEXIST) => {
+            format!("{interface}: another program is attached already: `ip link show {interface}` names it")
+        }
+        Some(libc::EOPNOTSUPP) => format!("{interface}: its driver has no {mode} mode"),
+        Some(libc::EPERM | libc::EACCES) => format!("{interface}: needs the capability CAP_NET_ADMIN"),
+        Some(libc::ENODEV) => format!("{interface}: there is no such interface any more"),
+        _ => format!("{interface}: {mode} mode: {}", root(error)),
+    }
+}
+
+/// The system's number for what is behind an error.
+fn system_error(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    root(error).downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
+}
+
+/// The innermost cause.
+fn root<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error)
+}

@@ -1,0 +1,167 @@
+//! The tables that the program reads and counts in; their only writer.
+
+use super::abi;
+use super::attach::take;
+use super::sessions::Sessions;
+use super::status::{Count, Left, Status};
+use crate::turn::{Path, Permission, Route};
+use aya::Ebpf;
+use aya::maps::{Array, DevMapHash, HashMap, MapData, MapError, PerCpuArray};
+
+/// Channels at most, and permissions as many. Of either, one has an entry for each direction: 56 MiB of the kernel if all
+/// are there.
+pub const ROUTES: u32 = 65_536;
+
+/// What is written, and by whom: whoever holds the lock. No packet waits for it.
+pub(super) struct Tables {
+    routes: HashMap<MapData, abi::Flow, abi::Way>,
+    sends: HashMap<MapData, abi::Send, abi::Way>,
+    counts: Array<MapData, abi::Session>,
+    counters: PerCpuArray<MapData, abi::Count>,
+    sessions: Sessions,
+    channels: u32,
+    permissions: u32,
+    refused: u64,
+    /// Holds the program, and the links to its interfaces.
+    pub(super) program: Ebpf,
+    /// Interfaces that packets may leave by.
+    _interfaces: DevMapHash<MapData>,
+}
+
+impl Tables {
+    pub(super) fn new(mut program: Ebpf, interfaces: DevMapHash<MapData>) -> Result<Self, MapError> {
+        Ok(Self {
+            routes: HashMap::try_from(take(&mut program, "routes")?)?,
+            counts: Array::try_from(take(&mut program, "sessions")?)?,
+            counters: PerCpuArray::try_from(take(&mut program, "counters")?)?,
+            sends: HashMap::try_from(take(&mut program, "sends")?)?,
+            sessions: Sessions::default(),
+            channels: 0,
+            permissions: 0,
+            refused: 0,
+            program,
+            _interfaces: interfaces,
+        })
+    }
+
+    pub(super) fn add(&mut self, route: &Route) {
+        let session = if self.channels < ROUTES { self.enter(route.path) } else { None };
+        let Some(session) = session else { return self.refuse_channel(route) };
+        let [to_peer, to_client] = abi::entries(route, session);
+        if self.insert(to_client) && self.insert(to_peer) {
+            self.channels += 1;
+            return;
+        }
+        // One direction alone would count for half of what went.
+        _ = self.routes.remove(&to_client.0);
+        self.leave(&route.path);
+        self.refuse_channel(route);
+    }
+
+    /// One route less of a 5-tuple; with the last goes its count, into the log.
+    fn leave(&mut self, path: &Path) {
+        let counts = self.session(path);
+        if self.sessions.leave(path)
+            && let Some([to_peer, to_client]) = counts
+        {
+            tracing::debug!(
+                client = %path.client,
+                to_peer_packets = to_peer.packets,
+                to_client_packets = to_client.packets,
+                "kernel path: carried"
+            );
+        }
+    }
+
+    /// User space serves the channel. What its peer sends must not be carried by its permission instead: it would reach
+    /// the client as an indication.
+    fn refuse_channel(&mut self, route: &Route) {
+        self.forbid(&route.permission());
+        self.refuse();
+    }
+
+    fn insert(&mut self, (flow, way): (abi::Flow, abi::Way)) -> bool {
+        self.routes.insert(flow, way, 0).is_ok()
+    }
+
+    pub(super) fn permit(&mut self, permission: &Permission) {
+        let session = if self.permissions < ROUTES { self.enter(permission.path) } else { None };
+        let Some(session) = session else { return self.refuse() };
+        let (to_peer, to_client) = abi::permission(permission, session);
+        if self.sends.insert(to_peer.0, to_peer.1, 0).is_ok() && self.insert(to_client) {
+            self.permissions += 1;
+            return;
+        }
+        _ = self.sends.remove(&to_peer.0);
+        self.leave(&permission.path);
+        self.refuse();
+    }
+
+    pub(super) fn forbid(&mut self, permission: &Permission) {
+        let (to_peer, to_client) = abi::permission(permission, 0);
+        // Not there: it had found no place.
+        if self.sends.remove(&to_peer.0).is_ok() {
+            _ = self.routes.remove(&to_client.0);
+            self.leave(&permission.path);
+            self.permissions -= 1;
+        }
+    }
+
+    /// A place for the counts of a 5-tuple; a new one counts from zero.
+    fn enter(&mut self, path: Path) -> Option<u32> {
+        let (place, new) = self.sessions.enter(path, ROUTES)?;
+        if new && self.counts.set(place, [0; 48], 0).is_err() {
+            self.leave(&path);
+            return None;
+        }
+        Some(place)
+    }
+
+    /// User space serves the channel or permission.
+    fn refuse(&mut self) {
+        if self.refused == 0 {
+            let (channels, permissions) = (self.channels, self.permissions);
+            tracing::warn!(channels, permissions, "kernel path: full; what is new is relayed in user space");
+        }
+        self.refused += 1;
+    }
+
+    pub(super) fn remove(&mut self, route: &Route) {
+        let [to_peer, to_client] = abi::entries(route, 0);
+        // Not there: it had found no place.
+        if self.routes.remove(&to_peer.0).is_ok() {
+            _ = self.routes.remove(&to_client.0);
+            self.leave(&route.path);
+            self.channels -= 1;
+        }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        Status {
+            to_peer: self.counter(0),
+            to_client: self.counter(1),
+            left: std::array::from_fn(|at| self.counter(2 + at as u32).packets),
+            bandwidth: self.counter(2 + Left::ALL.len() as u32).packets,
+            channels: self.channels,
+            permissions: self.permissions,
+            sessions: self.sessions.len(),
+            refused: self.refused,
+        }
+    }
+
+    /// A counter, of all cores.
+    fn counter(&self, index: u32) -> Count {
+        let mut sum = Count::default();
+        for value in self.counters.get(&index, 0).iter().flat_map(|values| values.iter()) {
+            let (packets, bytes) = abi::count(value);
+            sum.packets += packets;
+            sum.bytes += bytes;
+        }
+        sum
+    }
+
+    pub(super) fn session(&self, path: &Path) -> Option<[Count; 2]> {
+        let value = self.counts.get(&self.sessions.place(path)?, 0).ok()?;
+        Some(abi::counts(&value).map(|(packets, bytes)| Count { packets, bytes }))
+    }
+}
