@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::reach::Opened;
-use super::{Config, External, Listener};
+use super::{Config, External, KernelPath, Listener};
 use crate::auth::peers::Denied;
 
 /// Writes what would run with a configuration, a line for each concern. Secrets are counted, not shown.
@@ -16,6 +16,7 @@ pub fn report(config: &Config) -> String {
     }
     lines.push(("relay", relay_line(config)));
     lines.extend(config.relay.external.iter().map(|e| ("external", external_line(e))));
+    lines.push(("kernel", kernel_line(config)));
     lines.push(("users", auth_line(config)));
     lines.push(("peers", peers_line(config)));
     lines.push(("limits", limits_line(config)));
@@ -45,6 +46,20 @@ fn relay_line(config: &Config) -> String {
     };
     let device = relay.device.as_ref().map(|d| format!(" on {d}")).unwrap_or_default();
     format!("{addresses}{device}, ports {} to {}", relay.ports.start(), relay.ports.end())
+}
+
+/// Writes whether established channels are relayed in the kernel. What can be had is known when the server runs.
+fn kernel_line(config: &Config) -> String {
+    let path = match config.kernel_path {
+        KernelPath::Off => return "off: every packet is relayed in user space".to_owned(),
+        KernelPath::Auto => "auto: the best mode that works",
+        KernelPath::Native => "native, or user space",
+        KernelPath::Generic => "generic, or user space",
+    };
+    match config.kernel_interfaces.is_empty() {
+        true => format!("{path}, on the interfaces of listeners and relays"),
+        false => format!("{path}, on {}", config.kernel_interfaces.join(" ")),
+    }
 }
 
 /// Writes what a public address stands for.

@@ -154,6 +154,7 @@ fn check_says_what_would_run_and_what_is_risky() {
     for text in [
         "192.168.0.186:3478 udp tcp tls",
         "192.168.0.186 on eth0, ports 49152 to 65535",
+        "auto: the best mode that works, on the interfaces of listeners and relays",
         "203.0.113.109",
         "1 by name",
         "private denied",
