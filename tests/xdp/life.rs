@@ -171,6 +171,22 @@ fn on(route: &Route) -> Vec<u8> {
     Frame::new(route.path.client, route.path.server, channel::header(route.channel, 0).to_vec()).bytes()
 }
 
+/// Who lets relays have every port has listeners among them.
+#[test]
+fn a_listener_may_stand_among_the_ports_of_relays() {
+    if !requires(net::lack()) {
+        return;
+    }
+    net::with_kernel(Mode::Generic, net::VIRTUAL, |kernel| {
+        let mut route = route(0);
+        route.path.server.set_port(*net::PORTS.start() + 5);
+        kernel.add(&route);
+        let down = Frame::new(route.wire, route.local, pattern(9)).bytes();
+        assert!([on(&route), down].iter().all(|frame| kernel.try_frame(frame, 1).unwrap().0 != 2));
+        assert_eq!((kernel.status().to_peer.packets, kernel.status().to_client.packets), (1, 1));
+    });
+}
+
 #[test]
 fn a_full_table_refuses_routes_and_takes_them_again() {
     if !requires(net::lack()) {

@@ -60,7 +60,7 @@ const volatile __u32 routing = 0;
 const volatile __u32 verify = 0;
 // Bytes of payload in a second that an allocation may send in either direction, a second's worth at once; 0: any.
 const volatile __u64 rate = 0;
-// The ports of relays; clients come to others.
+// The ports of relays; clients come to others, as a rule.
 const volatile __u16 first_relay_port = 49152;
 const volatile __u16 last_relay_port = 65535;
 
@@ -429,8 +429,10 @@ INLINE struct route *from_peer(struct packet *packet, struct exit *exit)
 	struct route *route = map_lookup(&routes, &packet->flow);
 	if (!route) {
 		exit->sum = (__u16)~packet->flow.remote_port;
+		__be16 port = packet->flow.remote_port;
 		packet->flow.remote_port = 0;
 		route = map_lookup(&routes, &packet->flow);
+		packet->flow.remote_port = port;
 	}
 	exit->target_port = route ? route->target_port : 0;
 	return route;
@@ -627,7 +629,7 @@ INLINE void put_channel(struct exit *exit)
 }
 
 // A Data indication with a fresh transaction id, around what the peer sent (RFC 8656 §11.3).
-INLINE void put_data(struct exit *exit, const struct packet *packet, __be16 port)
+INLINE void put_data(struct exit *exit, const struct packet *packet)
 {
 	struct indication *head = (void *)exit->head;
 	const __be32 *peer = packet->flow.remote;
@@ -642,7 +644,7 @@ INLINE void put_data(struct exit *exit, const struct packet *packet, __be16 port
 	head->peer_type = XOR_PEER_ADDRESS;
 	head->peer_length = is_ipv4 ? htons(8) : htons(20);
 	head->family = is_ipv4 ? htons(1) : htons(2);
-	head->port = port ^ (__be16)COOKIE;
+	head->port = packet->flow.remote_port ^ (__be16)COOKIE;
 	head->address[0] = (is_ipv4 ? peer[3] : peer[0]) ^ COOKIE;
 	__u32 data = DATA_ATTRIBUTE | (__u32)htons(exit->body) << 16;
 	if (is_ipv4) {
@@ -781,7 +783,7 @@ INLINE struct route *inward(struct packet *packet, const struct route *route)
 }
 
 // A packet of a route: where it goes, what stands before its payload, and its sum; or why it is left.
-INLINE int measure(struct packet *packet, struct exit *exit, __be16 port)
+INLINE int measure(struct packet *packet, struct exit *exit)
 {
 	exit->sum += packet->sum + exit->last->change;
 	if (exit->to_peer && exit->last->is_inward) {
@@ -796,7 +798,7 @@ INLINE int measure(struct packet *packet, struct exit *exit, __be16 port)
 	if (exit->to_client && exit->last->channel)
 		put_channel(exit);
 	else if (exit->to_client)
-		put_data(exit, packet, port);
+		put_data(exit, packet);
 	__u32 datagram = sizeof(struct udphdr) + exit->after + exit->body + exit->padding;
 	exit->sum += lengths(packet->datagram, datagram);
 	exit->length = datagram + (exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
@@ -811,10 +813,10 @@ int relay(struct xdp_md *ctx)
 	struct exit exit = {};
 	if (!parse(&packet, data, end))
 		return XDP_PASS;
-	__be16 port = packet.flow.remote_port;
 	if (is_from_peer(&packet))
 		exit.to_client = exit.last = from_peer(&packet, &exit);
-	else
+	// Or a listener stands among the ports of relays.
+	if (!exit.last)
 		exit.to_peer = exit.last = from_client(&packet, &exit, data, end);
 	if (!exit.last)
 		return XDP_PASS;
@@ -826,7 +828,7 @@ int relay(struct xdp_md *ctx)
 		return leave(CHECKSUM);
 	if (exit.to_peer && !is_padding(ctx, &packet, &exit))
 		return leave(LAYOUT);
-	int why = measure(&packet, &exit, port);
+	int why = measure(&packet, &exit);
 	if (why)
 		return leave(why);
 	struct hop hop;
