@@ -127,6 +127,11 @@ impl Client {
         }
     }
 
+    /// Where it sends to.
+    pub fn server(&self) -> SocketAddr {
+        self.server
+    }
+
     /// From the same address to another one of the server's.
     pub fn toward(mut self, server: SocketAddr) -> Self {
         self.server = server;

@@ -29,6 +29,8 @@ pub enum Need {
     Openssl,
     /// The programs that shape traffic and filter it.
     Filters,
+    /// The program that tells a network card what to do itself.
+    Ethtool,
 }
 
 /// Tells whether this machine has what a test needs; if not, says so once. `HAIRPIN_REQUIRE=all` makes a lack
@@ -39,6 +41,7 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
         Need::Spaces if !Space::allowed() => Some("the right to make network namespaces (root)"),
         Need::Filters if !runs("tc", "-V") => Some("the program `tc`"),
         Need::Filters if !runs("nft", "-v") => Some("the program `nft`"),
+        Need::Ethtool if !runs("ethtool", "--version") => Some("the program `ethtool`"),
         Need::Openssl if !runs("openssl", "version") => Some("the program `openssl`"),
         _ => None,
     });
@@ -212,11 +215,7 @@ impl Setup {
         for _ in 0..20 {
             let ports = || (free_port(), free_port());
             let (port, tls_port) = space.map_or_else(ports, |space| space.run(ports));
-            let folder = Folder::new();
-            let file = folder.write("hairpin.toml", &self.text(port, tls_port));
-            let mut server = Server::spawn(&["-c", file.to_str().unwrap()], space);
-            server.folder = Some(folder);
-            (server.addr, server.tls) = (SocketAddr::new(self.ip, port), SocketAddr::new(self.ip, tls_port));
+            let mut server = self.spawn((port, tls_port), space, &[]);
             match server.answers(space) {
                 Ok(()) => return server,
                 // Somebody took the port between the look and the start.
@@ -225,6 +224,24 @@ impl Setup {
             }
         }
         panic!("no port stays free long enough");
+    }
+
+    /// Starts it on this port and the next of a network that nobody else has, by a program that runs another one.
+    pub fn start_on(&self, port: u16, space: &Space, by: &[&str]) -> Server {
+        let mut server = self.spawn((port, port + 1), Some(space), by);
+        server.answers(Some(space)).unwrap_or_else(|text| panic!("the server has not started: {text}"));
+        server
+    }
+
+    /// Starts it and waits for nothing.
+    fn spawn(&self, (port, tls_port): (u16, u16), space: Option<&Space>, by: &[&str]) -> Server {
+        let folder = Folder::new();
+        let file = folder.write("hairpin.toml", &self.text(port, tls_port));
+        let command = command_by(by, &["-c", file.to_str().unwrap()]);
+        let mut server = Server::spawn_command(command, space);
+        server.folder = Some(folder);
+        (server.addr, server.tls) = (SocketAddr::new(self.ip, port), SocketAddr::new(self.ip, tls_port));
+        server
     }
 }
 
@@ -235,8 +252,14 @@ pub fn quoted(text: &str) -> String {
 
 /// The binary, to run with these arguments.
 pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hairpin"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command_by(&[], arguments)
+}
+
+/// The same, run by a program that runs another one.
+pub fn command_by(by: &[&str], arguments: &[&str]) -> Command {
+    let words = [by, &[env!("CARGO_BIN_EXE_hairpin")], arguments].concat();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HAIRPIN_")) {
         command.env_remove(name);
     }
@@ -266,7 +289,10 @@ pub struct Server {
 impl Server {
     /// Starts the binary and waits for nothing.
     pub fn spawn(arguments: &[&str], space: Option<&Space>) -> Self {
-        let mut command = command(arguments);
+        Self::spawn_command(command(arguments), space)
+    }
+
+    fn spawn_command(mut command: Command, space: Option<&Space>) -> Self {
         let mut child = match space {
             Some(space) => space.run(move || command.spawn().unwrap()),
             None => command.spawn().unwrap(),
@@ -365,7 +391,12 @@ pub fn peer_at(ip: IpAddr) -> UdpSocket {
 /// What a socket receives next, and from whom.
 pub fn receive(socket: &UdpSocket) -> (Vec<u8>, SocketAddr) {
     let mut buffer = vec![0xA5; 70_000];
-    let (len, from) = socket.recv_from(&mut buffer).expect("a datagram comes");
+    let (len, from) = loop {
+        match socket.recv_from(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            result => break result.expect("a datagram comes"),
+        }
+    };
     buffer.truncate(len);
     (buffer, from)
 }

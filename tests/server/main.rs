@@ -12,6 +12,7 @@ mod flood;
 mod harness;
 mod headers;
 mod icmp;
+mod kernel;
 mod memory;
 mod process;
 mod refusals;

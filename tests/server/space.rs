@@ -1,9 +1,10 @@
 //! Networks that a test makes: namespaces, which end when the last socket, process and handle in them does.
-#![expect(unsafe_code, reason = "unshare, setns and recvmsg exist in C only")]
+#![expect(unsafe_code, reason = "unshare, setns, bpf and recvmsg exist in C only")]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 
 /// A network namespace with a loopback interface.
@@ -37,14 +38,21 @@ impl Space {
     /// Two networks and a cable: `eth0` of the first is connected with `eth0` of the second.
     pub fn pair() -> (Self, Self) {
         let (near, far) = (Self::new(), Self::new());
-        let path = format!("/proc/{}/fd/{}", std::process::id(), far.0.as_raw_fd());
-        near.ip("link add eth0 type veth peer name far0");
-        near.ip(&format!("link set far0 netns {path}"));
-        far.ip("link set far0 name eth0");
-        for space in [&near, &far] {
-            space.ip("link set eth0 mtu 1500 up");
-        }
+        near.cable("eth0", &far, "eth0");
         (near, far)
+    }
+
+    /// A cable from an interface of this name to one of the other network.
+    pub fn cable(&self, name: &str, other: &Self, far: &str) {
+        let path = format!("/proc/{}/fd/{}", std::process::id(), other.0.as_raw_fd());
+        self.ip(&format!("link add {name} type veth peer name far0"));
+        self.ip(&format!("link set far0 netns {path}"));
+        if far != "far0" {
+            other.ip(&format!("link set far0 name {far}"));
+        }
+        for (space, name) in [(self, name), (other, far)] {
+            space.ip(&format!("link set {name} mtu 1500 up"));
+        }
     }
 
     /// Runs `ip` with these words.
@@ -52,16 +60,38 @@ impl Space {
         self.tool("ip", words);
     }
 
-    /// Runs a program with these words.
-    pub fn tool(&self, program: &str, words: &str) {
+    /// Runs a program with these words; what it says.
+    pub fn tool(&self, program: &str, words: &str) -> String {
         let output = self.run(|| Command::new(program).args(words.split(' ')).output().unwrap());
         assert!(output.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Gives `eth0` an address that can be used at once.
     pub fn address(&self, address: &str) {
+        self.address_on("eth0", address);
+    }
+
+    /// Gives an interface an address that can be used at once.
+    pub fn address_on(&self, name: &str, address: &str) {
         let at_once = if address.contains(':') { " nodad" } else { "" };
-        self.ip(&format!("addr add {address} dev eth0{at_once}"));
+        self.ip(&format!("addr add {address} dev {name}{at_once}"));
+    }
+
+    /// Attaches a program to an interface that lets everything pass, for as long as this is kept. A virtual one then
+    /// takes what a program at the other end of its cable sends, as any real one does.
+    pub fn pass_all(&self, name: &str) -> OwnedFd {
+        self.run(|| {
+            let index = CString::new(name).unwrap();
+            // SAFETY: the name ends with a zero and outlives the call.
+            let index = unsafe { libc::if_nametoindex(index.as_ptr()) };
+            // r0 = XDP_PASS; exit
+            let (code, licence) = ([0x2_0000_00b7_u64, 0x95], c"GPL");
+            let (code, licence) = (code.as_ptr() as u64, licence.as_ptr() as u64);
+            let program = bpf(5, &[6 | 2 << 32, code, licence]); // BPF_PROG_LOAD, BPF_PROG_TYPE_XDP
+            let program = program.as_raw_fd() as u64;
+            bpf(28, &[program | u64::from(index) << 32, 37 | 4 << 32]) // BPF_LINK_CREATE, BPF_XDP, XDP_FLAGS_DRV_MODE
+        })
     }
 
     /// Does something in this network. Sockets made there stay there; so do processes.
@@ -74,6 +104,19 @@ impl Space {
             });
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+}
+
+/// Asks the kernel for a descriptor of a program or a link. Whatever the words point at must be there.
+fn bpf(command: libc::c_int, words: &[u64]) -> OwnedFd {
+    let mut attributes = [0_u64; 16];
+    attributes[..words.len()].copy_from_slice(words);
+    // SAFETY: the kernel reads the attributes, which outlive the call, and what they point at; a descriptor that it
+    // returns is nobody else's.
+    unsafe {
+        let fd = libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes));
+        assert!(fd >= 0, "bpf {command}: {}", std::io::Error::last_os_error());
+        OwnedFd::from_raw_fd(fd as libc::c_int)
     }
 }
 

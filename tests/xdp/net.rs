@@ -66,7 +66,7 @@ pub fn lack() -> Option<&'static str> {
     }
     let (near, _far) = Space::pair();
     let error = near.run(|| open(Mode::Generic, VIRTUAL)).err()?;
-    error.contains("needs the capabilit").then_some("the right to load programs into the kernel (CAP_BPF)")
+    error.contains("needs CAP_").then_some("the right to load programs into the kernel (CAP_BPF)")
 }
 
 /// Tells whether this machine has what a test needs; if not, says so once. `HAIRPIN_REQUIRE=all` makes a lack a

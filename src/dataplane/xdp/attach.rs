@@ -70,7 +70,7 @@ pub(super) fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
 pub(super) fn cannot_load(error: &EbpfError) -> String {
     match system_error(error) {
         Some(libc::EPERM) => {
-            "needs the capabilities CAP_BPF and CAP_NET_ADMIN (systemd/hairpin-xdp.conf grants them)".to_owned()
+            "the kernel lets nobody load programs, or not from here (a container, kernel.unprivileged_bpf_disabled, lockdown)".to_owned()
         }
         _ => format!("this kernel does not take the program: {}", end(&error.to_string())),
     }

@@ -73,6 +73,7 @@ impl Kernel {
         if wish.interfaces.is_empty() {
             return Err("no interface carries a listener or a relay: loopback is served in user space".to_owned());
         }
+        device::rights()?;
         let routing = device::routing(&wish.interfaces)?;
         match wish.mode {
             Some(mode) => Self::attempt(wish, mode, routing, "as configured".to_owned()),

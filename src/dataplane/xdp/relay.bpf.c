@@ -28,6 +28,9 @@
 static void *(*map_lookup)(const void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static long (*adjust_head)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_head;
 static long (*adjust_tail)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_tail;
+static long (*load_bytes)(struct xdp_md *ctx, __u32 from, void *to, __u32 size) = (void *)BPF_FUNC_xdp_load_bytes;
+static long (*store_bytes)(struct xdp_md *ctx, __u32 to, void *from, __u32 size) = (void *)BPF_FUNC_xdp_store_bytes;
+static __u64 (*frame_length)(struct xdp_md *ctx) = (void *)BPF_FUNC_xdp_get_buff_len;
 static long (*fib_lookup)(void *ctx, struct bpf_fib_lookup *to, int size, __u32 flags) = (void *)BPF_FUNC_fib_lookup;
 static long (*redirect_map)(const void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 static __s64 (*csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size, __u32 seed) =
@@ -175,6 +178,14 @@ struct {
 	__type(value, struct count);
 } counters SEC(".maps");
 
+// The copy of a datagram whose checksum is verified.
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8[LONGEST + 4]);
+} copies SEC(".maps");
+
 // Interfaces with this program: packets may leave by them.
 struct {
 	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
@@ -215,10 +226,12 @@ struct indication {
 
 // A packet that is to leave.
 struct exit {
-	struct route *to_peer;   // set if it comes from a client
-	struct route *to_client; // set if it goes to a client
-	struct route *last;      // the one that says where it goes
-	__be16 target_port;      // and to which port there
+	struct route *last;      // says where it goes
+	__u32 from_client;       // it comes from one, whose allocation is the sender
+	__u32 to_client;         // it goes to one, whose allocation is the receiver
+	__u32 sender;
+	__u32 receiver;
+	__be16 target_port;      // the port that it goes to
 	__u32 before;            // bytes between UDP header and payload when it came
 	__u32 body;              // bytes of payload
 	__u32 after;             // bytes between UDP header and payload when it leaves
@@ -229,21 +242,14 @@ struct exit {
 	__u32 head[12];          // what stands between UDP header and payload when it leaves
 };
 
-// Says of a number that it is no larger than a mask of ones, which it is: the verifier must see it where it is used,
-// and the compiler must not find out that it changes nothing.
-INLINE __u32 within(__u32 number, __u32 mask)
-{
-	asm volatile("%0 &= %1" : "+r"(number) : "i"(mask));
-	return number;
-}
-
-// Whether a byte lies before the end. Compared as it stands here: the compiler would rather move the end.
-INLINE int holds(const __u8 *byte, const void *end)
-{
-	const __u8 *next = byte + 1;
-	asm volatile("" : "+r"(next));
-	return (const void *)next <= end;
-}
+// A place in a packet. The number is added in the code and not from a register, whatever the compiler would rather do
+// where several ways meet: without CAP_PERFMON the verifier takes nothing else.
+#define PLACE(data, offset)                                       \
+	({                                                            \
+		void *place = data;                                       \
+		asm volatile("%0 += %1" : "+r"(place) : "i"(offset));     \
+		place;                                                    \
+	})
 
 INLINE int leave(enum counter why)
 {
@@ -285,11 +291,23 @@ INLINE void copy_ipv6(__be32 *to, const struct in6_addr *address)
 	__builtin_memcpy(to, address, sizeof(*address));
 }
 
-// An IPv4 header of 20 bytes, and no fragment; 0 if not, or if its checksum does not fit.
-INLINE struct udphdr *read_ipv4(struct packet *packet, void *data, void *end)
+INLINE int read_udp(struct packet *packet, const struct udphdr *udp)
+{
+	packet->datagram = htons(udp->len);
+	packet->has_checksum = udp->check != 0;
+	packet->sum = (__u16)~udp->check;
+	packet->flow.local_port = udp->dest;
+	packet->flow.remote_port = udp->source;
+	packet->flow.channel = 0;
+	packet->flow.zero = 0;
+	return packet->datagram >= sizeof(*udp);
+}
+
+// An IPv4 header of 20 bytes whose checksum fits, and no fragment; 0 if not.
+INLINE int read_ipv4(struct packet *packet, void *data, void *end)
 {
 	struct iphdr *ip = data + sizeof(struct ethhdr);
-	struct udphdr *udp = (void *)(ip + 1);
+	struct udphdr *udp = PLACE(data, 34);
 	if ((void *)(udp + 1) > end || ip->version != 4 || ip->ihl != 5 || ip->protocol != IPPROTO_UDP)
 		return 0;
 	if (ip->frag_off & htons(FRAGMENT))
@@ -302,14 +320,14 @@ INLINE struct udphdr *read_ipv4(struct packet *packet, void *data, void *end)
 	packet->traffic_class = ip->tos;
 	map_ipv4(packet->flow.local, ip->daddr);
 	map_ipv4(packet->flow.remote, ip->saddr);
-	return length <= packet->frame - sizeof(struct ethhdr) ? udp : 0;
+	return sizeof(struct ethhdr) + length <= packet->frame && read_udp(packet, udp);
 }
 
 // An IPv6 header with UDP right behind it; 0 if not.
-INLINE struct udphdr *read_ipv6(struct packet *packet, void *data, void *end)
+INLINE int read_ipv6(struct packet *packet, void *data, void *end)
 {
 	struct ipv6hdr *ip = data + sizeof(struct ethhdr);
-	struct udphdr *udp = (void *)(ip + 1);
+	struct udphdr *udp = PLACE(data, 54);
 	if ((void *)(udp + 1) > end || ip->version != 6 || ip->nexthdr != IPPROTO_UDP)
 		return 0;
 	__u32 length = htons(ip->payload_len);
@@ -320,31 +338,19 @@ INLINE struct udphdr *read_ipv6(struct packet *packet, void *data, void *end)
 	packet->traffic_class = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	copy_ipv6(packet->flow.local, &ip->daddr);
 	copy_ipv6(packet->flow.remote, &ip->saddr);
-	return length + sizeof(*ip) <= packet->frame - sizeof(struct ethhdr) ? udp : 0;
+	return sizeof(struct ethhdr) + sizeof(*ip) + length <= packet->frame && read_udp(packet, udp);
 }
 
 // Reads a packet; 0 if it cannot be one of a route.
-INLINE int parse(struct packet *packet, void *data, void *end)
+INLINE int parse(struct xdp_md *ctx, struct packet *packet, void *data, void *end)
 {
 	struct ethhdr *eth = data;
 	if ((void *)(eth + 1) > end || eth->h_dest[0] & 1)
 		return 0;
-	packet->frame = end - data;
-	struct udphdr *udp = 0;
+	packet->frame = frame_length(ctx);
 	if (eth->h_proto == htons(ETH_P_IP))
-		udp = read_ipv4(packet, data, end);
-	else if (eth->h_proto == htons(ETH_P_IPV6))
-		udp = read_ipv6(packet, data, end);
-	if (!udp || (void *)(udp + 1) > end)
-		return 0;
-	packet->datagram = htons(udp->len);
-	packet->has_checksum = udp->check != 0;
-	packet->sum = (__u16)~udp->check;
-	packet->flow.local_port = udp->dest;
-	packet->flow.remote_port = udp->source;
-	packet->flow.channel = 0;
-	packet->flow.zero = 0;
-	return packet->datagram >= sizeof(*udp);
+		return read_ipv4(packet, data, end);
+	return eth->h_proto == htons(ETH_P_IPV6) && read_ipv6(packet, data, end);
 }
 
 // Whether a packet came by IPv6.
@@ -367,9 +373,7 @@ INLINE struct route *from_channel(struct packet *packet, struct exit *exit, cons
 	exit->body = htons(header[1]);
 	exit->before = CHANNEL;
 	exit->sum = (__u16)~header[0] + (__u16)~header[1];
-	struct route *route = map_lookup(&routes, &packet->flow);
-	exit->target_port = route ? route->target_port : 0;
-	return route;
+	return map_lookup(&routes, &packet->flow);
 }
 
 // A Send indication of the usual layout: what is to become of it.
@@ -386,7 +390,7 @@ INLINE struct route *from_send(struct packet *packet, struct exit *exit, const s
 	const __be16 *data;
 	if (is_ipv4) {
 		map_ipv4(send.peer, head->address[0] ^ COOKIE);
-		data = (void *)&head->address[1];
+		data = PLACE((void *)head, 32);
 		exit->before = HEAD_IPV4;
 		exit->sum = csum_diff(head, HEAD_IPV4, 0, 0, 0);
 	} else {
@@ -395,7 +399,7 @@ INLINE struct route *from_send(struct packet *packet, struct exit *exit, const s
 		send.peer[0] = head->address[0] ^ COOKIE;
 		for (int i = 1; i < 4; i++)
 			send.peer[i] = head->address[i] ^ head->transaction[i - 1];
-		data = &head->data_type;
+		data = PLACE((void *)head, 44);
 		exit->before = HEAD_IPV6;
 		exit->sum = csum_diff(head, HEAD_IPV6, 0, 0, 0);
 	}
@@ -411,7 +415,7 @@ INLINE struct route *from_send(struct packet *packet, struct exit *exit, const s
 // What a client sent.
 INLINE struct route *from_client(struct packet *packet, struct exit *exit, void *data, void *end)
 {
-	__be16 *head = data + within(packet->headers, 63);
+	__be16 *head = is_ipv6(packet) ? PLACE(data, 62) : PLACE(data, 42);
 	if ((void *)(head + 2) > end || packet->datagram < sizeof(struct udphdr) + CHANNEL)
 		return 0;
 	if (head[0] != SEND)
@@ -421,33 +425,24 @@ INLINE struct route *from_client(struct packet *packet, struct exit *exit, void 
 	return from_send(packet, exit, (void *)head, end);
 }
 
-// What a peer sent: by its channel, or else by the permission that every port of it has.
-INLINE struct route *from_peer(struct packet *packet, struct exit *exit)
+// What a peer sent, by its channel.
+INLINE struct route *from_channel_peer(struct packet *packet, struct exit *exit)
 {
 	exit->body = packet->datagram - sizeof(struct udphdr);
 	exit->before = 0;
-	struct route *route = map_lookup(&routes, &packet->flow);
-	if (!route) {
-		exit->sum = (__u16)~packet->flow.remote_port;
-		__be16 port = packet->flow.remote_port;
-		packet->flow.remote_port = 0;
-		route = map_lookup(&routes, &packet->flow);
-		packet->flow.remote_port = port;
-	}
-	exit->target_port = route ? route->target_port : 0;
-	return route;
+	exit->sum = 0;
+	return map_lookup(&routes, &packet->flow);
 }
 
-// Whether so many bytes from an offset on are zero: three at most. A function of its own, as is `sum_fits`: the verifier
-// looks at each once, and not once for every way that leads there.
-APART int are_zero(struct xdp_md *ctx, __u32 offset, __u32 size)
+// The same by the permission that every port of it has.
+INLINE struct route *from_permitted_peer(struct packet *packet, struct exit *exit)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u8 *byte = data + within(offset, 2 * LONGEST - 1);
-	for (int i = 0; i < 3; i++, byte++)
-		if (i < size && (!holds(byte, end) || *byte))
-			return 0;
-	return 1;
+	__be16 port = packet->flow.remote_port;
+	packet->flow.remote_port = 0;
+	struct route *route = map_lookup(&routes, &packet->flow);
+	packet->flow.remote_port = port;
+	exit->sum = (__u16)~port;
+	return route;
 }
 
 // Whether what follows the payload is padding: at most three bytes, and zero.
@@ -455,9 +450,12 @@ INLINE int is_padding(struct xdp_md *ctx, const struct packet *packet, const str
 {
 	__u32 announced = sizeof(struct udphdr) + exit->before + exit->body;
 	__u32 padding = packet->datagram - announced;
+	__u32 bytes = 0;
 	if (announced > packet->datagram || padding > 3)
 		return 0;
-	return padding == 0 || are_zero(ctx, packet->headers + exit->before + exit->body, padding);
+	if (padding == 0)
+		return 1;
+	return !load_bytes(ctx, packet->headers + exit->before + exit->body, &bytes, padding) && bytes == 0;
 }
 
 // What the sum gains by lengths: that of UDP stands twice in it, once for the header before the addresses.
@@ -466,47 +464,28 @@ INLINE __u32 lengths(__u32 before, __u32 after)
 	return 2 * (__u16)~htons(before) + 2 * htons(after);
 }
 
-// Adds bytes to a sum: a multiple of four.
-INLINE int add(__u64 *sum, __u8 *at, __u32 size, void *end)
+// Whether so many bytes of a packet make a sum whole. A function of its own: the verifier looks at it once, and not once
+// for every way that leads there. It sums a copy, as it knows the size of a packet's part only if that is in the code.
+APART int sum_fits(struct xdp_md *ctx, __u32 from, __u32 size, __u32 start)
 {
-	if (at + size > (__u8 *)end)
+	__u32 only = 0;
+	__u8 *copy = map_lookup(&copies, &only);
+	if (!copy || size < sizeof(struct udphdr) || size > LONGEST)
 		return 0;
-	__s64 next = csum_diff(0, 0, at, size, *sum);
-	*sum = (__u32)next;
-	return next >= 0;
-}
-
-// Whether a datagram of so many bytes at an offset makes a sum whole.
-APART int sum_fits(struct xdp_md *ctx, __u32 offset, __u32 left, __u32 start)
-{
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u64 sum = start;
-	__u8 *at = data + within(offset, 63);
-	for (int i = 0; i < LONGEST / CHUNK && left >= CHUNK; i++) {
-		if (!add(&sum, at, CHUNK, end))
-			return 0;
-		at += CHUNK;
+	*(__u32 *)(copy + (size & ~3)) = 0;
+	if (load_bytes(ctx, from, copy, size))
+		return 0;
+	__s64 sum = start;
+	__u32 left = (size + 3) & ~3;
+	for (int i = 1; i < LONGEST / CHUNK && left > CHUNK; i++) {
+		sum = csum_diff(0, 0, (void *)copy, CHUNK, sum);
+		copy += CHUNK;
 		left -= CHUNK;
 	}
-	// By halves: the verifier wants to know a size beforehand.
-#pragma unroll
-	for (int size = CHUNK / 2; size >= 4; size /= 2) {
-		if (left < size)
-			continue;
-		if (!add(&sum, at, size, end))
-			return 0;
-		at += size;
-		left -= size;
-	}
-	for (int i = 0; i < 3; i++) {
-		if (i >= left)
-			break;
-		if (!holds(at, end))
-			return 0;
-		sum += i & 1 ? (__u64)*at << 8 : *at;
-		at++;
-	}
-	return fold(sum) == 0xffff;
+	if (left > CHUNK)
+		return 0;
+	sum = csum_diff(0, 0, (void *)copy, left, sum);
+	return sum >= 0 && fold(sum) == 0xffff;
 }
 
 // Whether the checksum of a packet's datagram fits.
@@ -682,17 +661,12 @@ INLINE int write_head(__u32 *to, const struct exit *exit, void *end)
 }
 
 // Zeroes what follows the payload: it may have been padding of the frame.
-INLINE int write_padding(void *data, void *end, const struct exit *exit, __u32 head)
+INLINE int write_padding(struct xdp_md *ctx, const struct exit *exit, __u32 head)
 {
-	__u8 *byte = data + within(head + exit->body, 2 * LONGEST - 1);
-	for (int i = 0; i < 3; i++, byte++) {
-		if (i >= exit->padding)
-			break;
-		if (!holds(byte, end))
-			return 0;
-		*byte = 0;
-	}
-	return 1;
+	__u32 zero = 0, size = exit->padding;
+	if (size == 0 || size > 3)
+		return 1;
+	return !store_bytes(ctx, head + exit->body, &zero, size);
 }
 
 // Makes room for the new headers and for padding; 0 if there is none, and then nothing has changed.
@@ -702,7 +676,7 @@ INLINE int move(struct xdp_md *ctx, const struct packet *packet, const struct ex
 	if (adjust_head(ctx, ahead))
 		return 0;
 	// What was padding in the frame or in the datagram would trail behind.
-	int behind = (int)(head + exit->body + exit->padding) - (int)(ctx->data_end - ctx->data);
+	int behind = (int)(head + exit->body + exit->padding) - (int)frame_length(ctx);
 	if (behind && adjust_tail(ctx, behind)) {
 		adjust_head(ctx, -ahead);
 		return 0;
@@ -723,14 +697,14 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 	struct udphdr *udp;
 	if (exit->last->is_ipv4) {
 		struct iphdr *ip = (void *)(eth + 1);
-		udp = (void *)(ip + 1);
+		udp = PLACE(data, 34);
 		if ((void *)(udp + 1) > end)
 			return 0;
 		write_ipv4(ip, packet, exit);
 		eth->h_proto = htons(ETH_P_IP);
 	} else {
 		struct ipv6hdr *ip = (void *)(eth + 1);
-		udp = (void *)(ip + 1);
+		udp = PLACE(data, 54);
 		if ((void *)(udp + 1) > end)
 			return 0;
 		write_ipv6(ip, packet, exit);
@@ -739,7 +713,7 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 	__builtin_memcpy(eth->h_dest, hop->target, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, hop->source, ETH_ALEN);
 	write_udp(udp, packet, exit, exit->length - ip_header);
-	return write_head((void *)(udp + 1), exit, end) && write_padding(data, end, exit, head);
+	return write_head((void *)(udp + 1), exit, end) && write_padding(ctx, exit, head);
 }
 
 // Takes bytes from what an allocation may send; 0 if there are not as many. A cell may come when those before it are
@@ -758,6 +732,22 @@ INLINE int admits(struct half *half, __u32 bytes)
 	return 1;
 }
 
+// Whether the allocations that the packet crosses may send as much.
+INLINE int is_within_bandwidth(const struct exit *exit)
+{
+	if (rate && exit->from_client) {
+		struct session *session = map_lookup(&sessions, &exit->sender);
+		if (session && !admits(&session->to_peer, exit->body))
+			return 0;
+	}
+	if (rate && exit->to_client) {
+		struct session *session = map_lookup(&sessions, &exit->receiver);
+		if (session && !admits(&session->to_client, exit->body))
+			return 0;
+	}
+	return 1;
+}
+
 INLINE void count(enum counter which, struct half *half, __u32 bytes)
 {
 	__u32 index = which;
@@ -769,6 +759,30 @@ INLINE void count(enum counter which, struct half *half, __u32 bytes)
 	// Another core may carry packets of the same allocation.
 	__sync_fetch_and_add(&half->count.packets, 1);
 	__sync_fetch_and_add(&half->count.bytes, bytes);
+}
+
+INLINE void count_all(const struct exit *exit)
+{
+	if (exit->from_client) {
+		struct session *session = map_lookup(&sessions, &exit->sender);
+		if (session)
+			count(TO_PEER, &session->to_peer, exit->body);
+	}
+	if (exit->to_client) {
+		struct session *session = map_lookup(&sessions, &exit->receiver);
+		if (session)
+			count(TO_CLIENT, &session->to_client, exit->body);
+	}
+}
+
+// The identification of a packet: one more for each of an allocation, and far from those of its neighbours.
+INLINE __u16 identification(const struct exit *exit)
+{
+	__u32 place = exit->to_client ? exit->receiver : exit->sender;
+	struct session *session = map_lookup(&sessions, &place);
+	if (!session)
+		return 0;
+	return place * 40503 + session->to_peer.count.packets + session->to_client.count.packets;
 }
 
 // The flow of a datagram that one relay of this server sends to another.
@@ -786,12 +800,15 @@ INLINE struct route *inward(struct packet *packet, const struct route *route)
 INLINE int measure(struct packet *packet, struct exit *exit)
 {
 	exit->sum += packet->sum + exit->last->change;
-	if (exit->to_peer && exit->last->is_inward) {
-		exit->to_client = exit->last = inward(packet, exit->last);
-		if (!exit->last)
+	if (exit->from_client && exit->last->is_inward) {
+		struct route *next = inward(packet, exit->last);
+		if (!next)
 			return INWARD;
-		exit->target_port = exit->last->target_port;
-		exit->sum += exit->last->change;
+		exit->last = next;
+		exit->to_client = 1;
+		exit->receiver = next->session;
+		exit->target_port = next->target_port;
+		exit->sum += next->change;
 	}
 	if (!packet->has_checksum && !exit->last->is_ipv4)
 		return CHECKSUM;
@@ -805,20 +822,43 @@ INLINE int measure(struct packet *packet, struct exit *exit)
 	return 0;
 }
 
+// Where the peer's datagram or the client's message leads; 0: nowhere.
+INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
+{
+	struct route *route;
+	if (is_from_peer(packet)) {
+		route = from_channel_peer(packet, exit);
+		if (route)
+			goto to_client;
+		route = from_permitted_peer(packet, exit);
+		if (route)
+			goto to_client;
+	}
+	// It comes from a client, then, or a listener stands among the ports of relays.
+	route = from_client(packet, exit, data, end);
+	if (!route)
+		return 0;
+	exit->last = route;
+	exit->from_client = 1;
+	exit->sender = route->session;
+	if (route->target_port)
+		exit->target_port = route->target_port;
+	return 1;
+to_client:
+	exit->last = route;
+	exit->to_client = 1;
+	exit->receiver = route->session;
+	exit->target_port = route->target_port;
+	return 1;
+}
+
 SEC("xdp")
 int relay(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct packet packet;
 	struct exit exit = {};
-	if (!parse(&packet, data, end))
-		return XDP_PASS;
-	if (is_from_peer(&packet))
-		exit.to_client = exit.last = from_peer(&packet, &exit);
-	// Or a listener stands among the ports of relays.
-	if (!exit.last)
-		exit.to_peer = exit.last = from_client(&packet, &exit, data, end);
-	if (!exit.last)
+	if (!parse(ctx, &packet, data, end) || !find(&packet, &exit, data, end))
 		return XDP_PASS;
 	if (packet.datagram > LONGEST - HEAD_IPV6)
 		return leave(LAYOUT);
@@ -826,36 +866,25 @@ int relay(struct xdp_md *ctx)
 		return leave(HOPS);
 	if (packet.has_checksum ? verify && !fits(ctx, &packet) : is_ipv6(&packet))
 		return leave(CHECKSUM);
-	if (exit.to_peer && !is_padding(ctx, &packet, &exit))
+	if (exit.from_client && !is_padding(ctx, &packet, &exit))
 		return leave(LAYOUT);
 	int why = measure(&packet, &exit);
 	if (why)
 		return leave(why);
-	struct hop hop;
+	struct hop hop = {};
 	int found = next_hop(ctx, &packet, &exit, &hop);
 	if (found)
 		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
 	if (hop.interface != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.interface))
 		return leave(INTERFACE);
-	struct session *sender = exit.to_peer ? map_lookup(&sessions, &exit.to_peer->session) : 0;
-	struct session *receiver = exit.to_client ? map_lookup(&sessions, &exit.to_client->session) : 0;
-	if (rate && ((sender && !admits(&sender->to_peer, exit.body)) ||
-	             (receiver && !admits(&receiver->to_client, exit.body)))) {
+	if (!is_within_bandwidth(&exit)) {
 		leave(BANDWIDTH);
 		return XDP_DROP;
 	}
-	// One more for each packet of an allocation, and far from those of its neighbours.
-	exit.id = exit.last->session * 40503;
-	if (receiver)
-		exit.id += receiver->to_client.count.packets;
-	else if (sender)
-		exit.id += sender->to_peer.count.packets;
+	exit.id = identification(&exit);
 	if (!rewrite(ctx, &packet, &exit, &hop))
 		return leave(HEAD_ROOM);
-	if (sender)
-		count(TO_PEER, &sender->to_peer, exit.body);
-	if (receiver)
-		count(TO_CLIENT, &receiver->to_client, exit.body);
+	count_all(&exit);
 	return hop.interface == ctx->ingress_ifindex ? XDP_TX : redirect_map(&interfaces, hop.interface, XDP_PASS);
 }
 

@@ -1,0 +1,122 @@
+//! Where the kernel path cannot be had: a line says why, and user space serves.
+
+use super::scene::{HOST, PORT, RIGHT, Scene};
+use crate::harness::*;
+use std::net::IpAddr;
+
+/// The rights that the service manager grants for it.
+const RIGHTS: &str = include_str!("../../../systemd/hairpin-xdp.conf");
+
+/// A client and its peer reach each other.
+fn serves(scene: &Scene, server: &Server) {
+    let (mut client, peer) = (scene.client(server, HOST[0]), scene.right.run(|| peer_at(RIGHT[0])));
+    let relayed = client.allocate();
+    client.bind(0x4000, peer.local_addr().unwrap());
+    client.send_channel(0x4000, b"there");
+    assert_eq!(receive(&peer), (b"there".to_vec(), relayed));
+    peer.send_to(b"back", relayed).unwrap();
+    assert_eq!(client.data().0, b"back");
+}
+
+/// A server with this configuration, run by another program, says this and serves.
+fn says_and_serves(setup: &Setup, by: &[&str], text: &str) {
+    let scene = Scene::new();
+    let server = setup.start_on(PORT, &scene.host, by);
+    server.err.wait_for("kernel path: ");
+    let said = server.err.text();
+    let line = said.lines().find(|line| line.contains("kernel path: ")).unwrap();
+    assert!(line.contains(text), "{line}");
+    assert_eq!(said.matches("kernel path: ").count(), 1, "it is said once: {said}");
+    serves(&scene, &server);
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    if requires(&name(), Scene::NEEDS) {
+        let setup = Scene::setup("native").set("kernel-interfaces", "[\"left0\", \"nosuch0\"]");
+        says_and_serves(
+            &setup,
+            &[],
+            "cannot be had; packets are relayed in user space why=\"kernel-interfaces: this host has no interface nosuch0\"",
+        );
+    }
+}
+
+#[test]
+fn without_the_right_it_says_which() {
+    if requires(&name(), Scene::NEEDS) {
+        let by = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"];
+        says_and_serves(
+            &Scene::setup("auto"),
+            &by,
+            "off; packets are relayed in user space why=\"needs CAP_BPF and CAP_NET_ADMIN",
+        );
+    }
+}
+
+/// The drop-in of the service grants enough, and nothing that is not needed.
+#[test]
+fn the_rights_of_the_service_suffice() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let granted = RIGHTS.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    assert!(RIGHTS.contains(&format!("AmbientCapabilities={granted}")));
+    let names: Vec<String> = granted.split(' ').map(|name| name.trim_start_matches("CAP_").to_lowercase()).collect();
+    let set = |names: &[String]| names.iter().fold("--bounding-set=-all".to_owned(), |set, name| set + ",+" + name);
+    let with = |names: &[String], text: &str| {
+        says_and_serves(&Scene::setup("native"), &["setpriv", &set(names), "--inh-caps=-all"], text);
+    };
+    with(&names, "on mode=native");
+    for left_out in 0..names.len() {
+        let mut fewer = names.clone();
+        fewer.remove(left_out);
+        with(&fewer, "cannot be had");
+    }
+}
+
+#[test]
+fn the_program_of_somebody_else_stays() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    let first = scene.start("native");
+    let second = Scene::setup("native").start_on(PORT + 10, &scene.host, &[]);
+    second.err.wait_for("kernel path: cannot be had; packets are relayed in user space why=\"left0: another program is attached already");
+    serves(&scene, &second);
+    serves(&scene, &first);
+    assert!(scene.has_program("left0") && scene.has_program("right0"));
+}
+
+#[test]
+fn loopback_has_none() {
+    if requires(&name(), Scene::NEEDS) {
+        let scene = Scene::new();
+        let setup = Setup::at(IpAddr::from([127, 0, 0, 1])).set("kernel-path", "\"auto\"");
+        let server = setup.start_on(PORT, &scene.host, &[]);
+        server.err.wait_for("kernel path: off; packets are relayed in user space why=\"no interface carries");
+    }
+}
+
+/// Nobody asked for a mode: the one that loses nothing.
+#[test]
+fn a_virtual_interface_has_the_generic_mode_unless_told_otherwise() {
+    if requires(&name(), Scene::NEEDS) {
+        let setup = Scene::setup("auto").set("kernel-interfaces", "[]");
+        says_and_serves(&setup, &[], "on mode=generic interfaces=\"left0\" why=\"left0 is virtual");
+    }
+}
+
+/// The other end of a cable that does not poll loses what a native program sends.
+#[test]
+fn a_cable_that_loses_is_noticed() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let mut scene = Scene::new();
+    scene.stop_polling();
+    let server = scene.start("native");
+    server.err.wait_for("left0: its other end would not take what a native program sends");
+    serves(&scene, &server);
+}
