@@ -27,7 +27,7 @@ fn a_call_goes_through_the_relay_over_udp() {
     requires!(CHROMIUM, DRIVER);
     let server = Server::start(Login::Secret);
     let url = format!("turn:{}?transport=udp", server.plain());
-    call_through(&server, &url, "udp");
+    call_through(&server.certificate.key_hash, &url, "udp", || {});
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn a_call_goes_through_the_relay_over_tcp() {
     requires!(CHROMIUM, DRIVER);
     let server = Server::start(Login::Secret);
     let url = format!("turn:{}?transport=tcp", server.plain());
-    call_through(&server, &url, "tcp");
+    call_through(&server.certificate.key_hash, &url, "tcp", || {});
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_call_goes_through_the_relay_over_tls() {
     requires!(CHROMIUM, DRIVER);
     let server = Server::start(Login::Secret);
     let url = format!("turns:{}?transport=tcp", server.secure());
-    call_through(&server, &url, "tls");
+    call_through(&server.certificate.key_hash, &url, "tls", || {});
 }
 
 #[test]
@@ -110,10 +110,11 @@ const GATHER: &str = "
     return pc.setLocalDescription();
 ";
 
-/// Two pages call each other through one kind of relay: video and messages, both ways.
-fn call_through(server: &Server, url: &str, protocol: &str) {
+/// Two pages call each other through one kind of relay: video and messages, both ways. Meanwhile something may be looked
+/// at.
+pub(crate) fn call_through<T>(trusted_key: &str, url: &str, protocol: &str, look: impl FnOnce() -> T) -> T {
     let site = Site::start(vec![url.to_owned()]);
-    let browser = Browser::start(&server.certificate.key_hash);
+    let browser = Browser::start(trusted_key);
     let windows = ["first", "second"].map(|name| browser.open(&site.page(protocol, name, "&relay=1")));
     for window in &windows {
         browser.wait("a connection with video", window, STATE, CALL, |state| {
@@ -130,6 +131,7 @@ fn call_through(server: &Server, url: &str, protocol: &str) {
         let heard = browser.run(to, STATE);
         assert_eq!(heard["messages"]["texts"][0], "through the relay", "{heard:#}");
     }
+    look()
 }
 
 /// Checks that the path in use begins at the relay, reached as wanted, and ends at a relay.

@@ -10,6 +10,7 @@ use super::call_server::credentials::rest_credentials;
 use super::certificate::Certificate;
 use super::ports::Block;
 use super::process::{Folder, Process, try_until};
+use super::space::Space;
 
 /// The realm of the servers.
 pub(crate) const REALM: &str = "interop.example";
@@ -32,6 +33,8 @@ pub(crate) enum Need {
     Tool(&'static str),
     /// The address `::1`.
     Ipv6,
+    /// The right to make network namespaces, and to load programs into the kernel.
+    Spaces,
     /// Something in which hairpin goes beyond coturn.
     Hairpin(&'static str),
 }
@@ -65,6 +68,7 @@ impl Need {
         match self {
             Self::Tool(name) => finds(name),
             Self::Ipv6 => has_ipv6(),
+            Self::Spaces => Space::allowed(),
             Self::Hairpin(_) => !is_coturn(),
         }
     }
@@ -74,6 +78,7 @@ impl Need {
         match self {
             Self::Tool(name) => name.to_owned(),
             Self::Ipv6 => "the address ::1".to_owned(),
+            Self::Spaces => "the right to make network namespaces (root)".to_owned(),
             Self::Hairpin(feature) => format!("a server with {feature}"),
         }
     }
@@ -91,7 +96,7 @@ fn has_ipv6() -> bool {
 }
 
 /// The server to test.
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let named = std::env::var_os("HAIRPIN_TEST_SERVER");
     named.map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_hairpin")), PathBuf::from)
 }
@@ -249,7 +254,7 @@ fn all_answer(ports: &Block) -> bool {
 }
 
 /// Whether a Binding request is answered.
-fn answers_binding(server: SocketAddr) -> bool {
+pub(crate) fn answers_binding(server: SocketAddr) -> bool {
     const REQUEST: [u8; 20] = *b"\x00\x01\x00\x00\x21\x12\xa4\x42interopstart";
     let any = if server.is_ipv4() { IpAddr::V4(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).unwrap();

@@ -18,11 +18,17 @@ mod ports;
 mod process;
 
 mod browser;
+mod kernel;
 mod signalling;
 mod turn_proto;
 mod turnutils;
 mod webdriver;
 mod webrtc_rs;
+
+/// Networks that a test makes.
+#[path = "../server/space.rs"]
+#[allow(dead_code, unreachable_pub, reason = "other tests use the rest")]
+mod space;
 
 /// The example's server, run inside the test.
 #[path = "../../examples/call/server/mod.rs"]
