@@ -17,10 +17,11 @@ pub use device::Interface;
 pub use status::{Count, Left, Status};
 pub use tables::ROUTES;
 
-use crate::turn::{Path, Permission, Route, Transport};
+use crate::turn::{Path, Permission, RelayId, Route, Transport};
 use aya::programs::{TestRun, TestRunOptions};
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
@@ -99,7 +100,27 @@ impl Kernel {
         let mut program = attach::load(routing, verify, wish).map_err(|error| attach::cannot_load(&error))?;
         let interfaces = attach::attach(&mut program, &wish.interfaces, mode)?;
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
-        Ok(Self { mode, why, interfaces: wish.interfaces.clone(), tables: Mutex::new(tables) })
+        let kernel = Self { mode, why, interfaces: wish.interfaces.clone(), tables: Mutex::new(tables) };
+        kernel.probe()?;
+        Ok(kernel)
+    }
+
+    /// Lets the program find a route of its own with a packet that is sent nowhere. What becomes of the packet depends on
+    /// this host's routing; that it is counted shows that program and tables mean the same by their bytes.
+    fn probe(&self) -> Result<(), String> {
+        let (client, server) = (SocketAddr::from(([192, 0, 2, 1], 40000)), SocketAddr::from(([192, 0, 2, 2], 3478)));
+        let path = Path { client, server, transport: Transport::Udp, link: u32::MAX };
+        let peer = SocketAddr::from(([192, 0, 2, 3], 5000));
+        let local = SocketAddr::new(server.ip(), 50000);
+        let route = Route { path, channel: 0x4000, relay: RelayId(u32::MAX), local, peer, wire: peer, inward: false };
+        self.add(&route);
+        let tried = self.try_frame(&PROBE, 1);
+        let status = self.status();
+        _ = self.tables().remove(&route);
+        self.tables().forget_counters();
+        tried.map_err(|error| format!("the kernel does not run the program: {error}"))?;
+        let seen = status.to_peer.packets + status.left.iter().sum::<u64>();
+        if seen == 1 { Ok(()) } else { Err("the program does not find its own entries in this kernel".to_owned()) }
     }
 
     /// Where packets are taken.
@@ -130,7 +151,8 @@ impl Kernel {
     /// Carries it no more.
     pub fn remove(&self, route: &Route) {
         if route.path.transport == Transport::Udp {
-            self.tables().remove(route);
+            let counts = self.tables().remove(route);
+            tell(&route.path, counts);
         }
     }
 
@@ -144,7 +166,8 @@ impl Kernel {
     /// Carries them no more.
     pub fn forbid(&self, permission: &Permission) {
         if permission.path.transport == Transport::Udp {
-            self.tables().forbid(permission);
+            let counts = self.tables().forbid(permission);
+            tell(&permission.path, counts);
         }
     }
 
@@ -193,6 +216,24 @@ impl fmt::Debug for Kernel {
         f.debug_struct("Kernel").field("mode", &self.mode).field("interfaces", &self.interfaces).finish_non_exhaustive()
     }
 }
+
+/// Logs what an allocation has sent and received this way, when it has no more routes.
+fn tell(path: &Path, counts: Option<[Count; 2]>) {
+    let Some([to_peer, to_client]) = counts else { return };
+    tracing::debug!(
+        client = %path.client,
+        to_peer_packets = to_peer.packets,
+        to_client_packets = to_client.packets,
+        "kernel path: carried"
+    );
+}
+
+/// ChannelData without a payload, from 192.0.2.1:40000 to 192.0.2.2:3478.
+const PROBE: [u8; 46] = [
+    0x02, 0x00, 0x00, 0x00, 0x00, 0x02, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00, 0x45, 0x00, 0x00, 0x20, 0x00,
+    0x00, 0x00, 0x00, 0x40, 0x11, 0xf6, 0xc9, 0xc0, 0x00, 0x02, 0x01, 0xc0, 0x00, 0x02, 0x02, 0x9c, 0x40, 0x0d, 0x96,
+    0x00, 0x0c, 0x91, 0xfb, 0x40, 0x00, 0x00, 0x00,
+];
 
 /// A `struct xdp_md`: where a frame begins and ends, and the interface that it came by.
 fn context(len: u32, interface: u32) -> [u8; 24] {

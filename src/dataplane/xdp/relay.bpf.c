@@ -676,7 +676,7 @@ INLINE int move(struct xdp_md *ctx, const struct packet *packet, const struct ex
 	if (adjust_head(ctx, ahead))
 		return 0;
 	// What was padding in the frame or in the datagram would trail behind.
-	int behind = (int)(head + exit->body + exit->padding) - (int)frame_length(ctx);
+	int behind = (int)(head + exit->body + exit->padding) - ((int)packet->frame - ahead);
 	if (behind && adjust_tail(ctx, behind)) {
 		adjust_head(ctx, -ahead);
 		return 0;
@@ -881,7 +881,8 @@ int relay(struct xdp_md *ctx)
 		leave(BANDWIDTH);
 		return XDP_DROP;
 	}
-	exit.id = identification(&exit);
+	if (exit.last->is_ipv4)
+		exit.id = identification(&exit);
 	if (!rewrite(ctx, &packet, &exit, &hop))
 		return leave(HEAD_ROOM);
 	count_all(&exit);

@@ -6,7 +6,8 @@ use super::sessions::Sessions;
 use super::status::{Count, Left, Status};
 use crate::turn::{Path, Permission, Route};
 use aya::Ebpf;
-use aya::maps::{Array, DevMapHash, HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, DevMapHash, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::util::nr_cpus;
 
 /// Channels at most, and permissions as many. Of either, one has an entry for each direction: 56 MiB of the kernel if all
 /// are there.
@@ -58,19 +59,10 @@ impl Tables {
         self.refuse_channel(route);
     }
 
-    /// One route less of a 5-tuple; with the last goes its count, into the log.
-    fn leave(&mut self, path: &Path) {
+    /// One route less of a 5-tuple: with the last one, what went to the peers and to the client.
+    fn leave(&mut self, path: &Path) -> Option<[Count; 2]> {
         let counts = self.session(path);
-        if self.sessions.leave(path)
-            && let Some([to_peer, to_client]) = counts
-        {
-            tracing::debug!(
-                client = %path.client,
-                to_peer_packets = to_peer.packets,
-                to_client_packets = to_client.packets,
-                "kernel path: carried"
-            );
-        }
+        if self.sessions.leave(path) { counts } else { None }
     }
 
     /// User space serves the channel. What its peer sends must not be carried by its permission instead: it would reach
@@ -97,14 +89,14 @@ impl Tables {
         self.refuse();
     }
 
-    pub(super) fn forbid(&mut self, permission: &Permission) {
+    /// What the allocation had sent and received, if this was its last.
+    pub(super) fn forbid(&mut self, permission: &Permission) -> Option<[Count; 2]> {
         let (to_peer, to_client) = abi::permission(permission, 0);
         // Not there: it had found no place.
-        if self.sends.remove(&to_peer.0).is_ok() {
-            _ = self.routes.remove(&to_client.0);
-            self.leave(&permission.path);
-            self.permissions -= 1;
-        }
+        self.sends.remove(&to_peer.0).ok()?;
+        _ = self.routes.remove(&to_client.0);
+        self.permissions -= 1;
+        self.leave(&permission.path)
     }
 
     /// A place for the counts of a 5-tuple; a new one counts from zero.
@@ -126,14 +118,14 @@ impl Tables {
         self.refused += 1;
     }
 
-    pub(super) fn remove(&mut self, route: &Route) {
+    /// What the allocation had sent and received, if this was its last.
+    pub(super) fn remove(&mut self, route: &Route) -> Option<[Count; 2]> {
         let [to_peer, to_client] = abi::entries(route, 0);
         // Not there: it had found no place.
-        if self.routes.remove(&to_peer.0).is_ok() {
-            _ = self.routes.remove(&to_client.0);
-            self.leave(&route.path);
-            self.channels -= 1;
-        }
+        self.routes.remove(&to_peer.0).ok()?;
+        _ = self.routes.remove(&to_client.0);
+        self.channels -= 1;
+        self.leave(&route.path)
     }
 
     pub(super) fn status(&self) -> Status {
@@ -146,6 +138,16 @@ impl Tables {
             permissions: self.permissions,
             sessions: self.sessions.len(),
             refused: self.refused,
+        }
+    }
+
+    /// Counts from zero again.
+    pub(super) fn forget_counters(&mut self) {
+        for index in 0..self.counters.len() {
+            let zero = vec![[0; 16]; nr_cpus().unwrap_or(1)];
+            if let Ok(zero) = PerCpuValues::try_from(zero) {
+                _ = self.counters.set(index, zero, 0);
+            }
         }
     }
 
