@@ -8,6 +8,7 @@ use hairpin::dataplane::xdp::{Count, Kernel, Mode, ROUTES, Status};
 use hairpin::turn::{Path, RelayId, Route, Transport};
 use hairpin::wire::channel;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
 
 /// ChannelData of a client for a peer.
 fn up(scene: &Scene, client: &str, peer: &str, len: usize) -> Vec<u8> {
@@ -184,6 +185,37 @@ fn a_listener_may_stand_among_the_ports_of_relays() {
         let down = Frame::new(route.wire, route.local, pattern(9)).bytes();
         assert!([on(&route), down].iter().all(|frame| kernel.try_frame(frame, 1).unwrap().0 != 2));
         assert_eq!((kernel.status().to_peer.packets, kernel.status().to_client.packets), (1, 1));
+    });
+}
+
+/// A second's worth at once and no more, each direction and each allocation for itself; what is too much is dropped.
+#[test]
+fn an_allocation_sends_no_more_than_it_may() {
+    if !requires(net::lack()) {
+        return;
+    }
+    net::with_limited_kernel(Mode::Generic, net::VIRTUAL, 100_000, |kernel| {
+        let (one, other) = (route(0), route(16));
+        assert_ne!(one.path, other.path);
+        [&one, &other].into_iter().for_each(|route| kernel.add(route));
+        let up = |route: &Route| {
+            let payload = [&channel::header(route.channel, 1000)[..], &pattern(1000)].concat();
+            Frame::new(route.path.client, route.path.server, payload).bytes()
+        };
+        let down = |route: &Route| Frame::new(route.wire, route.local, pattern(1000)).bytes();
+        for frame in [up(&one), down(&one), up(&other)] {
+            let before = kernel.status();
+            let begun = Instant::now();
+            let codes: Vec<u32> = (0..300).map(|_| kernel.try_frame(&frame, 1).unwrap().0).collect();
+            // Meanwhile another may come for each hundredth of a second.
+            let most = 101 + (begun.elapsed().as_secs_f64() * 100.0) as u64;
+            let dropped = codes.iter().filter(|code| **code == 1).count() as u64;
+            let status = kernel.status();
+            let sent = status.to_peer.packets + status.to_client.packets;
+            let sent = sent - before.to_peer.packets - before.to_client.packets;
+            assert!((100..=most).contains(&sent), "{sent} of 300, {most} at most");
+            assert_eq!((dropped, status.bandwidth - before.bandwidth), (300 - sent, 300 - sent));
+        }
     });
 }
 
