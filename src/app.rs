@@ -1,6 +1,7 @@
 //! Assembly: build, run, reload, stop. The only place where all layers meet.
 
 mod kernel;
+mod status;
 
 use crate::admin::log;
 use crate::auth::key::Algorithm;
@@ -119,7 +120,7 @@ impl Plan {
         for thread in threads {
             thread.join().map_err(|_| anyhow!("a worker has panicked"))?;
         }
-        self.commons.kernel().into_iter().for_each(kernel::tell);
+        status::tell(&self.commons);
         result
     }
 
@@ -156,19 +157,11 @@ impl Plan {
                 _ = signals.terminate.recv() => break tracing::info!("stopping: SIGTERM"),
                 _ = signals.interrupt.recv() => break tracing::info!("stopping: SIGINT"),
                 _ = signals.hangup.recv() => self.reload(output),
-                _ = signals.status.recv() => self.tell_status(),
+                _ = signals.status.recv() => status::tell(&self.commons),
                 Some(error) = failures.recv() => bail!("a worker has failed: {error}"),
             }
         }
         Ok(())
-    }
-
-    /// Writes into the log what the kernel path does.
-    fn tell_status(&self) {
-        match self.commons.kernel() {
-            Some(kernel) => kernel::tell(kernel),
-            None => tracing::info!("kernel path: off"),
-        }
     }
 
     /// Opens the log again and reads the certificates again. What cannot be had stays as it was.

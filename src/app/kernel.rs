@@ -2,7 +2,7 @@
 
 use super::Hosts;
 use crate::config::{Config, KernelPath};
-use crate::dataplane::xdp::{Interface, Kernel, Left, Mode, Wish};
+use crate::dataplane::xdp::{Interface, Kernel, Mode, Wish};
 use crate::io;
 use std::net::IpAddr;
 
@@ -75,28 +75,7 @@ fn carries(config: &Config, hosts: &Hosts, name: &str, ip: IpAddr) -> bool {
     hosts.relays.contains(&ip) || config.listen.iter().any(|at| at.addr.ip() == ip) || everywhere()
 }
 
-/// Writes into the log what the kernel path has done.
-pub(super) fn tell(kernel: &Kernel) {
-    let status = kernel.status();
-    let left = Left::ALL.iter().zip(status.left).filter(|(_, packets)| *packets > 0);
-    let left: Vec<String> = left.map(|(why, packets)| format!("{}={packets}", why.label())).collect();
-    tracing::info!(
-        mode = %kernel.mode(),
-        interfaces = names(kernel.interfaces()),
-        channels = status.channels,
-        permissions = status.permissions,
-        sessions = status.sessions,
-        refused = status.refused,
-        to_peer_packets = status.to_peer.packets,
-        to_peer_bytes = status.to_peer.bytes,
-        to_client_packets = status.to_client.packets,
-        to_client_bytes = status.to_client.bytes,
-        left = left.join(" "),
-        bandwidth = status.bandwidth,
-        "kernel path: status"
-    );
-}
-
-fn names(interfaces: &[Interface]) -> String {
+/// The names of interfaces.
+pub(super) fn names(interfaces: &[Interface]) -> String {
     interfaces.iter().map(|at| at.name.as_str()).collect::<Vec<_>>().join(" ")
 }

@@ -2,7 +2,7 @@
 
 use crate::dataplane::xdp::Kernel;
 use crate::turn::limits::{Ledger, Quotas, Sources, network};
-use crate::turn::{Owner, Reason, Time, Token};
+use crate::turn::{Counters, Owner, Reason, Time, Token};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -15,6 +15,7 @@ pub struct Commons {
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
     kernel: Option<Kernel>,
+    counters: Mutex<Vec<Counters>>,
 }
 
 /// TLS handshakes of one source in a second: each costs a worker about a millisecond of signing.
@@ -49,6 +50,7 @@ impl Commons {
             connections: Mutex::new(connections),
             handshakes: Mutex::new(Sources::new(HANDSHAKES)),
             kernel,
+            counters: Mutex::default(),
         }
     }
 
@@ -56,6 +58,28 @@ impl Commons {
     #[must_use]
     pub fn kernel(&self) -> Option<&Kernel> {
         self.kernel.as_ref()
+    }
+
+    /// A place for the counters of one more worker.
+    pub(crate) fn enter(&self) -> usize {
+        let mut all = lock(&self.counters);
+        all.push(Counters::default());
+        all.len() - 1
+    }
+
+    /// Leaves a worker's counters for whoever wants to know.
+    pub(crate) fn publish(&self, worker: usize, counters: &Counters) {
+        if let Some(place) = lock(&self.counters).get_mut(worker) {
+            place.clone_from(counters);
+        }
+    }
+
+    /// What all workers have counted, as of the last quarter of a second.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        lock(&self.counters).iter().for_each(|counters| sum.add(counters));
+        sum
     }
 
     /// Who has how many allocations.

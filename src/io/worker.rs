@@ -55,6 +55,8 @@ pub(crate) struct Listener {
 pub(crate) struct Worker {
     server: Server,
     commons: Arc<Commons>,
+    /// The place of this worker's counters there.
+    place: usize,
     epoll: Rc<Epoll>,
     events: Events,
     listeners: Vec<Listener>,
@@ -93,6 +95,7 @@ impl Worker {
             busy_poll: options.busy_poll,
             relays: Relays::new(Rc::clone(&epoll), options),
             streams: Streams::new(Rc::clone(&epoll), Arc::clone(&commons), sockets.streams, now.time)?,
+            place: commons.enter(),
             commons,
             epoll,
             events: Events::new(EVENTS),
@@ -123,6 +126,7 @@ impl Worker {
             }
             self.flush_streams();
         }
+        self.commons.publish(self.place, self.server.counters());
         Ok(())
     }
 
@@ -162,6 +166,7 @@ impl Worker {
     /// Ends what has ended.
     fn tick(&mut self) {
         self.tick = self.now.time.after(TICK);
+        self.commons.publish(self.place, self.server.counters());
         if self.server.poll_timeout().is_some_and(|due| due <= self.now.time) {
             self.server.handle_timeout(self.now);
             self.drain();

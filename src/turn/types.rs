@@ -478,6 +478,18 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Adds what another server has counted.
+    pub fn add(&mut self, other: &Self) {
+        self.successes += other.successes;
+        self.errors += other.errors;
+        self.bindings += other.bindings;
+        self.to_peer_packets += other.to_peer_packets;
+        self.to_peer_bytes += other.to_peer_bytes;
+        self.to_client_packets += other.to_client_packets;
+        self.to_client_bytes += other.to_client_bytes;
+        self.drops.iter_mut().zip(other.drops).for_each(|(sum, drops)| *sum += drops);
+    }
+
     /// Counts a drop.
     pub fn drop(&mut self, reason: Reason) {
         self.drops[reason as usize] += 1;

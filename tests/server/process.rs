@@ -246,6 +246,29 @@ fn signals_stop_the_server_cleanly() {
     }
 }
 
+/// SIGUSR1: what was relayed and what was dropped, of all workers together, and which way packets take.
+#[test]
+fn sigusr1_tells_how_the_server_stands() {
+    let server = Setup::new().start();
+    let mut client = Client::udp(server.addr).named(ALICE);
+    let peer = peer_at(server.addr.ip());
+    let relayed = client.allocate();
+    client.bind(0x4000, peer.local_addr().unwrap());
+    client.send_channel(0x4000, b"four");
+    assert_eq!(receive(&peer).1, relayed);
+    client.send_channel(0x4001, b"nobody's");
+    // Workers leave their numbers a few times in a second.
+    eventually("the server tells what it has relayed and dropped", || {
+        server.signal("USR1");
+        let told = |line: &str| {
+            let all = ["to_peer_packets=1 to_peer_bytes=4", "to_client_packets=0", "drops=\"no_channel=1\""];
+            line.contains("user space: status") && all.iter().all(|part| line.contains(part))
+        };
+        server.err.text().lines().any(told).then_some(())
+    });
+    server.err.wait_for("kernel path: off");
+}
+
 /// SIGHUP: what a log rotation has moved away is left alone, and a new file is begun.
 #[test]
 fn sighup_opens_the_log_again() {
