@@ -55,7 +55,7 @@ fn interfaces(config: &Config, hosts: &Hosts) -> Result<Vec<Interface>, String> 
     names.sort_unstable();
     names.dedup();
     let find = |name: String| match io::interface_index(&name) {
-        Some(index) => Ok(Interface { name, index }),
+        Some(index) => Ok(Interface::new(name, index)),
         None => Err(format!("kernel-interfaces: this host has no interface {name}")),
     };
     names.into_iter().map(find).collect()
@@ -70,7 +70,8 @@ fn carries(config: &Config, hosts: &Hosts, name: &str, ip: IpAddr) -> bool {
     let everywhere = || {
         let wildcard =
             |at: &crate::config::Listener| at.addr.ip().is_unspecified() && at.addr.is_ipv4() == ip.is_ipv4();
-        config.listen.iter().any(wildcard) && !Interface { name: name.to_owned(), index: 0 }.is_virtual()
+        config.listen.iter().any(wildcard)
+            && io::interface_index(name).is_some_and(|index| Interface::new(name.to_owned(), index).hardware)
     };
     hosts.relays.contains(&ip) || config.listen.iter().any(|at| at.addr.ip() == ip) || everywhere()
 }

@@ -145,7 +145,7 @@ fn a_route_of_a_connection_is_not_taken() {
     if !requires(net::lack()) {
         return;
     }
-    net::with_kernel(Mode::Generic, net::VIRTUAL, |kernel| {
+    net::with_kernel(Mode::Generic, false, |kernel| {
         for transport in [Transport::Tcp, Transport::Tls] {
             let route = route(0);
             let route = Route { path: Path { transport, ..route.path }, ..route };
@@ -178,7 +178,7 @@ fn a_listener_may_stand_among_the_ports_of_relays() {
     if !requires(net::lack()) {
         return;
     }
-    net::with_kernel(Mode::Generic, net::VIRTUAL, |kernel| {
+    net::with_kernel(Mode::Generic, false, |kernel| {
         let mut route = route(0);
         route.path.server.set_port(*net::PORTS.start() + 5);
         kernel.add(&route);
@@ -188,13 +188,33 @@ fn a_listener_may_stand_among_the_ports_of_relays() {
     });
 }
 
+/// Nothing else says where a peer's datagrams come to.
+#[test]
+fn the_first_and_the_last_port_of_relays_are_theirs() {
+    if !requires(net::lack()) {
+        return;
+    }
+    net::with_kernel(Mode::Generic, false, |kernel| {
+        for port in [*net::PORTS.start(), *net::PORTS.end()] {
+            let mut route = route(0);
+            route.local.set_port(port);
+            route.path.server.set_port(net::PORTS.start() - 1);
+            kernel.add(&route);
+            for frame in [on(&route), Frame::new(route.wire, route.local, pattern(9)).bytes()] {
+                assert_ne!(kernel.try_frame(&frame, 1).unwrap().0, 2, "port {port}");
+            }
+            kernel.remove(&route);
+        }
+    });
+}
+
 /// A second's worth at once and no more, each direction and each allocation for itself; what is too much is dropped.
 #[test]
 fn an_allocation_sends_no_more_than_it_may() {
     if !requires(net::lack()) {
         return;
     }
-    net::with_limited_kernel(Mode::Generic, net::VIRTUAL, 100_000, |kernel| {
+    net::with_limited_kernel(Mode::Generic, false, 100_000, |kernel| {
         let (one, other) = (route(0), route(16));
         assert_ne!(one.path, other.path);
         [&one, &other].into_iter().for_each(|route| kernel.add(route));
@@ -224,7 +244,7 @@ fn a_full_table_refuses_routes_and_takes_them_again() {
     if !requires(net::lack()) {
         return;
     }
-    net::with_kernel(Mode::Generic, net::VIRTUAL, |kernel| {
+    net::with_kernel(Mode::Generic, false, |kernel| {
         let leaves = |kernel: &Kernel, route: &Route| kernel.try_frame(&on(route), 1).unwrap().0 != 2;
         (0..ROUTES).for_each(|number| kernel.add(&route(number)));
         let status = kernel.status();

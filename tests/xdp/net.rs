@@ -27,16 +27,16 @@ const COMMANDS: [&str; 14] = [
     "neigh replace 198.51.100.200 lladdr 02:00:00:00:00:09 dev other nud permanent",
 ];
 
-/// Makes the network and does something in it, with the program attached to `eth0`. `name` is what the program is told
-/// that the interface is called.
-pub fn with_kernel<T: Send>(mode: Mode, name: &str, work: impl FnOnce(Kernel) -> T + Send) -> T {
-    with_limited_kernel(mode, name, 0, work)
+/// Makes the network and does something in it, with the program attached to `eth0`. The program is told
+/// whether that is hardware.
+pub fn with_kernel<T: Send>(mode: Mode, hardware: bool, work: impl FnOnce(Kernel) -> T + Send) -> T {
+    with_limited_kernel(mode, hardware, 0, work)
 }
 
 /// The same, where an allocation may send so many bytes in a second.
 pub fn with_limited_kernel<T: Send>(
     mode: Mode,
-    name: &str,
+    hardware: bool,
     bandwidth: u64,
     work: impl FnOnce(Kernel) -> T + Send,
 ) -> T {
@@ -44,16 +44,13 @@ pub fn with_limited_kernel<T: Send>(
     // A native program is for ends that take what it sends.
     far.tool("ethtool", "-K eth0 gro on");
     COMMANDS.iter().for_each(|words| near.ip(words));
-    near.run(|| work(open(mode, name, bandwidth).unwrap()))
+    near.run(|| work(open(mode, hardware, bandwidth).unwrap()))
 }
 
-/// What `/sys` knows nothing of, whatever interfaces the machine has: it shows those of another namespace than this.
-pub const VIRTUAL: &str = "xdp-eth0";
-
 /// The program, attached to `eth0` of this thread's network.
-fn open(mode: Mode, name: &str, bandwidth: u64) -> Result<Kernel, String> {
+fn open(mode: Mode, hardware: bool, bandwidth: u64) -> Result<Kernel, String> {
     let index = eth0().ok_or("there is no eth0")?;
-    let interfaces = vec![Interface { name: name.to_owned(), index }];
+    let interfaces = vec![Interface { hardware, ..Interface::new("eth0".to_owned(), index) }];
     Kernel::open(&Wish { mode: Some(mode), interfaces, ports: PORTS, bandwidth })
 }
 
@@ -75,7 +72,7 @@ pub fn lack() -> Option<&'static str> {
         return Some("the right to make network namespaces (root)");
     }
     let (near, _far) = Space::pair();
-    let error = near.run(|| open(Mode::Generic, VIRTUAL, 0)).err()?;
+    let error = near.run(|| open(Mode::Generic, false, 0)).err()?;
     error.contains("needs CAP_").then_some("the right to load programs into the kernel (CAP_BPF)")
 }
 

@@ -3,7 +3,7 @@
 use crate::acts::{ALICE6, BOB, PEER6};
 use crate::frame::{self, Datagram, Frame, GATEWAY, HOST, Sum};
 use crate::harness::*;
-use crate::net::{self, VIRTUAL};
+use crate::net;
 use hairpin::dataplane::xdp::{Kernel, Mode};
 use hairpin::turn::{Path, Route, Transport};
 use hairpin::wire::{ChannelData, Class, Message, Method, Writer, address, attribute};
@@ -56,7 +56,7 @@ pub enum Done {
 impl Scene {
     /// Does something in a network of its own.
     pub fn play<T: Send>(mode: Mode, work: impl FnOnce(Self) -> T + Send) -> T {
-        net::with_kernel(mode, VIRTUAL, |kernel| {
+        net::with_kernel(mode, false, |kernel| {
             let (world, names) = world();
             world.routes.iter().for_each(|route| kernel.add(route));
             work(Self { kernel, world, names })

@@ -19,7 +19,7 @@ pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
     let Route { path, channel, local, wire, inward, .. } = *route;
     let (client, server) = (path.client, path.server);
     let to_peer = way((server, client), (local, wire), 0, inward, session);
-    let to_client = way((local, wire), (server, client), channel, false, session);
+    let to_client = way((local, wire), (server, client), channel, inward, session);
     [(flow(server, client, channel), to_peer), (flow(local, wire, 0), to_client)]
 }
 

@@ -1,7 +1,7 @@
 //! The program comes into the kernel and to its interfaces, or it is said why not.
 
 use super::device::Interface;
-use super::features;
+use super::netlink;
 use super::{Mode, Wish};
 use aya::maps::{DevMapHash, MapData, MapError};
 use aya::programs::{ProgramError, Xdp, XdpMode};
@@ -39,13 +39,13 @@ pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -
         Mode::Native => XdpMode::Driver,
         Mode::Generic => XdpMode::Skb,
     };
-    for interface @ Interface { name, index } in interfaces {
+    for Interface { name, index, hardware } in interfaces {
         relay.attach_to_if_index(*index, flags).map_err(|error| cannot_attach(name, mode, &error))?;
-        if mode == Mode::Native && interface.is_virtual() && !features::transmits(*index) {
+        if mode == Mode::Native && !hardware && !netlink::transmits(*index) {
             return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
         }
     }
-    for Interface { name, index } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {
+    for Interface { name, index, .. } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {
         table.insert(*index, *index, None, 0).map_err(|error| format!("{name}: {error}"))?;
     }
     Ok(table)
@@ -54,7 +54,7 @@ pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -
 /// Whether packets that came in by another interface may leave by this one. A driver that cannot send them would lose
 /// them without a word.
 fn may_leave(interface: &Interface, all: &[Interface], mode: Mode) -> bool {
-    let may = mode == Mode::Generic || features::transmits(interface.index);
+    let may = mode == Mode::Generic || netlink::transmits(interface.index);
     if !may && all.len() > 1 {
         tracing::warn!(interface = interface.name, "kernel path: what comes in elsewhere leaves here by user space");
     }

@@ -1,7 +1,7 @@
 //! What the system says of interfaces, and whose routing the program may ask.
 
+use super::netlink;
 use std::fs;
-use std::path::Path;
 
 /// A network interface of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,14 +10,16 @@ pub struct Interface {
     pub name: String,
     /// Its number.
     pub index: u32,
+    /// There is hardware behind it. Elsewhere packets may come with checksums that are still to be completed, and what a
+    /// native program sends may be lost where the other end of a pair does not poll.
+    pub hardware: bool,
 }
 
 impl Interface {
-    /// There is no hardware behind it: packets may come with checksums that are still to be completed, and may be lost
-    /// where the other end of a pair does not poll.
+    /// An interface of this process's network.
     #[must_use]
-    pub fn is_virtual(&self) -> bool {
-        !Path::new("/sys/class/net").join(&self.name).join("device").exists()
+    pub fn new(name: String, index: u32) -> Self {
+        Self { name, index, hardware: netlink::is_hardware(index) }
     }
 }
 

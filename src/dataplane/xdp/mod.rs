@@ -8,7 +8,7 @@
 mod abi;
 mod attach;
 mod device;
-mod features;
+mod netlink;
 mod sessions;
 mod status;
 mod tables;
@@ -84,7 +84,7 @@ impl Kernel {
 
     /// The best mode that works.
     fn best(wish: &Wish, routing: u32) -> Result<Self, String> {
-        let virtual_one = wish.interfaces.iter().find(|at| at.is_virtual());
+        let virtual_one = wish.interfaces.iter().find(|at| !at.hardware);
         let why = match virtual_one {
             Some(at) => format!("{} is virtual, and a native program may lose what it sends there", at.name),
             None => match Self::attempt(wish, Mode::Native, routing, "every driver has it".to_owned()) {
@@ -96,7 +96,7 @@ impl Kernel {
     }
 
     fn attempt(wish: &Wish, mode: Mode, routing: u32, why: String) -> Result<Self, String> {
-        let verify = mode == Mode::Generic || wish.interfaces.iter().any(Interface::is_virtual);
+        let verify = mode == Mode::Generic || wish.interfaces.iter().any(|at| !at.hardware);
         let mut program = attach::load(routing, verify, wish).map_err(|error| attach::cannot_load(&error))?;
         let interfaces = attach::attach(&mut program, &wish.interfaces, mode)?;
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;

@@ -108,7 +108,7 @@ struct route {
 	__be16 target_port; // 0: the one that the Send indication names
 	__be16 channel; // to a client: the channel of the payload, or 0 for a Data indication
 	__u8 is_ipv4;   // the family of source and target
-	__u8 is_inward; // the target is a relay of this server
+	__u8 is_inward; // the peer is a relay of this server
 	__u32 session;  // the allocation's place among the sessions
 	__u32 change;   // what the checksum's sum gains by addresses and ports
 	struct hop hop; // written by this program alone
@@ -828,8 +828,12 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 	struct route *route;
 	if (is_from_peer(packet)) {
 		route = from_channel_peer(packet, exit);
-		if (route)
+		if (route) {
+			// What says that it comes from a relay of this server does not come by a wire.
+			if (route->is_inward)
+				return 0;
 			goto to_client;
+		}
 		route = from_permitted_peer(packet, exit);
 		if (route)
 			goto to_client;
