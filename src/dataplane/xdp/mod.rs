@@ -105,8 +105,8 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Lets the program find a route of its own with a packet that is sent nowhere. What becomes of the packet depends on
-    /// this host's routing; that it is counted shows that program and tables mean the same by their bytes.
+    /// Lets the program find a route with a packet that goes nowhere, having no hop left. That it is counted so shows that
+    /// program and tables mean the same by their bytes.
     fn probe(&self) -> Result<(), String> {
         let (client, server) = (SocketAddr::from(([192, 0, 2, 1], 40000)), SocketAddr::from(([192, 0, 2, 2], 3478)));
         let path = Path { client, server, transport: Transport::Udp, link: u32::MAX };
@@ -119,8 +119,12 @@ impl Kernel {
         _ = self.tables().remove(&route);
         self.tables().forget_counters();
         tried.map_err(|error| format!("the kernel does not run the program: {error}"))?;
-        let seen = status.to_peer.packets + status.left.iter().sum::<u64>();
-        if seen == 1 { Ok(()) } else { Err("the program does not find its own entries in this kernel".to_owned()) }
+        let left = Left::ALL.iter().zip(status.left).find(|(why, _)| **why == Left::Hops);
+        if left == Some((&Left::Hops, 1)) {
+            Ok(())
+        } else {
+            Err("the program does not find its own entries in this kernel".to_owned())
+        }
     }
 
     /// Where packets are taken.
@@ -228,10 +232,10 @@ fn tell(path: &Path, counts: Option<[Count; 2]>) {
     );
 }
 
-/// ChannelData without a payload, from 192.0.2.1:40000 to 192.0.2.2:3478.
+/// ChannelData without a payload on its last hop, from 192.0.2.1:40000 to 192.0.2.2:3478.
 const PROBE: [u8; 46] = [
     0x02, 0x00, 0x00, 0x00, 0x00, 0x02, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00, 0x45, 0x00, 0x00, 0x20, 0x00,
-    0x00, 0x00, 0x00, 0x40, 0x11, 0xf6, 0xc9, 0xc0, 0x00, 0x02, 0x01, 0xc0, 0x00, 0x02, 0x02, 0x9c, 0x40, 0x0d, 0x96,
+    0x00, 0x00, 0x00, 0x01, 0x11, 0x35, 0xca, 0xc0, 0x00, 0x02, 0x01, 0xc0, 0x00, 0x02, 0x02, 0x9c, 0x40, 0x0d, 0x96,
     0x00, 0x0c, 0x91, 0xfb, 0x40, 0x00, 0x00, 0x00,
 ];
 

@@ -204,6 +204,8 @@ struct packet {
 	__u8 hops;
 	__u8 traffic_class;
 	__u8 has_checksum;
+	__u8 zero;
+	__u8 target[ETH_ALEN]; // the station that the frame is for
 };
 
 // A STUN header, and the attributes of an indication: with the address of a peer of either family, 36 or 48 bytes.
@@ -348,6 +350,8 @@ INLINE int parse(struct xdp_md *ctx, struct packet *packet, void *data, void *en
 	if ((void *)(eth + 1) > end || eth->h_dest[0] & 1)
 		return 0;
 	packet->frame = frame_length(ctx);
+	packet->zero = 0;
+	__builtin_memcpy(packet->target, eth->h_dest, ETH_ALEN);
 	if (eth->h_proto == htons(ETH_P_IP))
 		return read_ipv4(packet, data, end);
 	return eth->h_proto == htons(ETH_P_IPV6) && read_ipv6(packet, data, end);
@@ -556,6 +560,14 @@ INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struc
 	if (result == 0)
 		remember(known, hop, now);
 	return result;
+}
+
+INLINE int is_same(const __u8 *one, const __u8 *other)
+{
+	for (int i = 0; i < ETH_ALEN; i++)
+		if (one[i] != other[i])
+			return 0;
+	return 1;
 }
 
 INLINE void write_ipv4(struct iphdr *ip, const struct packet *packet, const struct exit *exit)
@@ -879,6 +891,9 @@ int relay(struct xdp_md *ctx)
 	int found = next_hop(ctx, &packet, &exit, &hop);
 	if (found)
 		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
+	// A switch may flood what is for another station, which the kernel drops.
+	if (hop.interface == ctx->ingress_ifindex && !is_same(packet.target, hop.source))
+		return XDP_PASS;
 	if (hop.interface != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.interface))
 		return leave(INTERFACE);
 	if (!is_within_bandwidth(&exit)) {
