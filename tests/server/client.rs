@@ -181,14 +181,6 @@ impl Client {
         (heard != Heard::Nothing).then_some(heard)
     }
 
-    /// What has come to a UDP client already.
-    pub fn heard(&mut self) -> Option<Heard> {
-        self.socket().set_nonblocking(true).unwrap();
-        let heard = self.hear_within(PATIENCE);
-        self.socket().set_nonblocking(false).unwrap();
-        heard
-    }
-
     /// The data that comes next, however it is packed, and from whom if it does not come by channel.
     pub fn data(&mut self) -> (Vec<u8>, Option<SocketAddr>) {
         match self.hear() {

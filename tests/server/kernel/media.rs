@@ -80,7 +80,7 @@ impl Media {
     /// Takes what has come.
     fn take(&mut self) {
         self.client.socket().set_nonblocking(true).unwrap();
-        while let Some(heard) = self.client.heard() {
+        while let Some(heard) = self.client.hear_within(Duration::from_millis(1)) {
             let body = match heard {
                 Heard::Channel(_, body) => body,
                 Heard::Message(data) => {
