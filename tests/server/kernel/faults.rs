@@ -108,6 +108,19 @@ fn a_virtual_interface_has_the_generic_mode_unless_told_otherwise() {
     }
 }
 
+/// A listener on every address names no interface that is not hardware; a relay address names its own. What comes in
+/// elsewhere, or leaves there, is user space's.
+#[test]
+fn a_listener_on_every_address_takes_no_virtual_interface() {
+    if requires(&name(), Scene::NEEDS) {
+        let setup = Scene::setup("native")
+            .set("listen.addresses", "[\"0.0.0.0\"]")
+            .set("relay.addresses", "[\"198.51.100.1\"]")
+            .set("kernel-interfaces", "[]");
+        says_and_serves(&setup, &[], "on mode=native interfaces=\"right0\"");
+    }
+}
+
 /// The other end of a cable that does not poll loses what a native program sends.
 #[test]
 fn a_cable_that_loses_is_noticed() {
