@@ -288,6 +288,11 @@ INLINE void map_ipv4(__be32 *to, __be32 address)
 	to[3] = address;
 }
 
+INLINE int is_mapped(const __be32 *address)
+{
+	return address[0] == 0 && address[1] == 0 && address[2] == htonl(0xffff);
+}
+
 INLINE void copy_ipv6(__be32 *to, const struct in6_addr *address)
 {
 	__builtin_memcpy(to, address, sizeof(*address));
@@ -340,6 +345,9 @@ INLINE int read_ipv6(struct packet *packet, void *data, void *end)
 	packet->traffic_class = ip->priority << 4 | ip->flow_lbl[0] >> 4;
 	copy_ipv6(packet->flow.local, &ip->daddr);
 	copy_ipv6(packet->flow.remote, &ip->saddr);
+	// On no wire: here they would pass for IPv4.
+	if (is_mapped(packet->flow.local) || is_mapped(packet->flow.remote))
+		return 0;
 	return sizeof(struct ethhdr) + sizeof(*ip) + length <= packet->frame && read_udp(packet, udp);
 }
 
@@ -624,7 +632,7 @@ INLINE void put_data(struct exit *exit, const struct packet *packet)
 {
 	struct indication *head = (void *)exit->head;
 	const __be32 *peer = packet->flow.remote;
-	int is_ipv4 = peer[0] == 0 && peer[1] == 0 && peer[2] == htonl(0xffff);
+	int is_ipv4 = is_mapped(peer);
 	exit->after = is_ipv4 ? HEAD_IPV4 : HEAD_IPV6;
 	exit->padding = -exit->body & 3;
 	head->type = DATA;
