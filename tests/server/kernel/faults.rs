@@ -1,6 +1,6 @@
 //! Where the kernel path cannot be had: a line says why, and user space serves.
 
-use super::scene::{HOST, PORT, RIGHT, Scene};
+use super::scene::{Counts, HOST, LEFT, PORT, RIGHT, Scene};
 use crate::harness::*;
 use std::net::IpAddr;
 
@@ -119,6 +119,33 @@ fn a_listener_on_every_address_takes_no_virtual_interface() {
             .set("kernel-interfaces", "[]");
         says_and_serves(&setup, &[], "on mode=native interfaces=\"right0\"");
     }
+}
+
+/// The other end has no program: it is enough that it polls.
+#[test]
+fn a_cable_whose_end_polls_without_a_program_carries() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let mut scene = Scene::new();
+    scene.stop_polling();
+    scene.left.tool("ethtool", "-K left1 gro on");
+    scene.right.tool("ethtool", "-K right1 gro on");
+    let server = scene.start("native");
+    server.err.wait_for("kernel path: on mode=native");
+    for (space, at) in [(&scene.left, LEFT[0]), (&scene.right, RIGHT[0])] {
+        let (mut client, peer) = (scene.client(&server, HOST[0]), space.run(|| peer_at(at)));
+        let relayed = client.allocate();
+        client.bind(0x4000, peer.local_addr().unwrap());
+        for _ in 0..20 {
+            client.send_channel(0x4000, b"there");
+            assert_eq!(receive(&peer), (b"there".to_vec(), relayed));
+            peer.send_to(b"back", relayed).unwrap();
+            assert_eq!(client.data().0, b"back");
+        }
+    }
+    let counts = Counts::of(&server);
+    assert!(counts.to_peer >= 38 && counts.to_client >= 38, "{counts:?}");
 }
 
 /// The other end of a cable that does not poll loses what a native program sends.
