@@ -95,13 +95,14 @@ struct hop {
 	__u8 zero;
 	__u8 target[ETH_ALEN];
 	__u8 source[ETH_ALEN];
+	__u32 owner; // whose it is: an entry may have become another's while it was being written
 };
 
 #define BEING_WRITTEN 1
 #define HOLDS 32 // jiffies: a third of a second at most, where a second has a hundred
 
 // What becomes of a packet.
-struct route {
+struct way {
 	__be32 source[4];
 	__be32 target[4];
 	__be16 source_port;
@@ -111,7 +112,12 @@ struct route {
 	__u8 is_inward; // the peer is a relay of this server
 	__u32 session;  // the allocation's place among the sessions
 	__u32 change;   // what the checksum's sum gains by addresses and ports
-	struct hop hop; // written by this program alone
+};
+
+// What user space writes, and what this program remembers beside it.
+struct route {
+	struct way way;
+	struct hop hop;
 };
 
 // Packets and bytes of payload.
@@ -228,7 +234,8 @@ struct indication {
 
 // A packet that is to leave.
 struct exit {
-	struct route *last;      // says where it goes
+	struct way way;          // where it goes: a copy, as an entry may become another's at any moment
+	struct hop *known;       // the next hop as it was remembered for it
 	__u32 from_client;       // it comes from one, whose allocation is the sender
 	__u32 to_client;         // it goes to one, whose allocation is the receiver
 	__u32 sender;
@@ -378,6 +385,13 @@ INLINE int is_from_peer(const struct packet *packet)
 	return first_relay_port <= port && port <= last_relay_port;
 }
 
+// Takes the way that a packet goes from now on.
+INLINE void take(struct exit *exit, struct route *route)
+{
+	__builtin_memcpy(&exit->way, &route->way, sizeof(exit->way));
+	exit->known = &route->hop;
+}
+
 // ChannelData: what is to become of it.
 INLINE struct route *from_channel(struct packet *packet, struct exit *exit, const __be16 *header)
 {
@@ -513,31 +527,41 @@ INLINE int fits(struct xdp_md *ctx, const struct packet *packet)
 	return sum_fits(ctx, packet->headers - sizeof(struct udphdr), packet->datagram, fold(sum));
 }
 
+// A number that tells ways apart.
+INLINE __u32 owner(const struct way *way)
+{
+	__u32 number = way->session * 0x9e3779b1 + way->source_port + ((__u32)way->target_port << 16);
+	for (int i = 0; i < 4; i++)
+		number = (number ^ way->target[i]) * 0x9e3779b1 + way->source[i];
+	return number;
+}
+
 // Asks the kernel's routing where a packet goes next.
 INLINE int ask(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
 {
-	const struct route *route = exit->last;
+	const struct way *way = &exit->way;
 	struct bpf_fib_lookup to = {};
 	to.l4_protocol = IPPROTO_UDP;
-	to.sport = route->source_port;
+	to.sport = way->source_port;
 	to.dport = exit->target_port;
 	to.tot_len = exit->length;
 	to.ifindex = routing ? routing : ctx->ingress_ifindex;
-	if (route->is_ipv4) {
+	if (way->is_ipv4) {
 		to.family = AF_INET;
 		to.tos = packet->traffic_class & 0xfc;
-		to.ipv4_src = route->source[3];
-		to.ipv4_dst = route->target[3];
+		to.ipv4_src = way->source[3];
+		to.ipv4_dst = way->target[3];
 	} else {
 		to.family = AF_INET6;
-		__builtin_memcpy(to.ipv6_src, route->source, 16);
-		__builtin_memcpy(to.ipv6_dst, route->target, 16);
+		__builtin_memcpy(to.ipv6_src, way->source, 16);
+		__builtin_memcpy(to.ipv6_dst, way->target, 16);
 	}
 	int result = fib_lookup(ctx, &to, sizeof(to), 0);
 	hop->interface = to.ifindex;
 	// The MTU, since Linux 5.12; before, the length of this packet: longer ones will ask again.
 	hop->mtu = to.tot_len;
-	hop->traffic_class = packet->traffic_class;
+	hop->traffic_class = packet->traffic_class & 0xfc;
+	hop->owner = owner(way);
 	__builtin_memcpy(hop->target, to.dmac, ETH_ALEN);
 	__builtin_memcpy(hop->source, to.smac, ETH_ALEN);
 	return result;
@@ -557,11 +581,11 @@ INLINE void remember(struct hop *known, const struct hop *hop, __u64 now)
 // neighbour that moves and an interface that goes down are noticed.
 INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
 {
-	struct hop *known = &exit->last->hop;
+	struct hop *known = exit->known;
 	__u64 now = jiffies(), until = *(volatile __u64 *)&known->until;
-	if (now < until && exit->length <= known->mtu && packet->traffic_class == known->traffic_class) {
+	if (now < until && exit->length <= known->mtu && (packet->traffic_class & 0xfc) == known->traffic_class) {
 		__builtin_memcpy(&hop->interface, &known->interface, sizeof(*hop) - sizeof(hop->until));
-		if (*(volatile __u64 *)&known->until == until)
+		if (*(volatile __u64 *)&known->until == until && hop->owner == owner(&exit->way))
 			return 0;
 	}
 	int result = ask(ctx, packet, exit, hop);
@@ -590,8 +614,8 @@ INLINE void write_ipv4(struct iphdr *ip, const struct packet *packet, const stru
 	ip->ttl = packet->hops - 1;
 	ip->protocol = IPPROTO_UDP;
 	ip->check = 0;
-	ip->saddr = exit->last->source[3];
-	ip->daddr = exit->last->target[3];
+	ip->saddr = exit->way.source[3];
+	ip->daddr = exit->way.target[3];
 	ip->check = ~sum_ipv4(ip);
 }
 
@@ -605,13 +629,13 @@ INLINE void write_ipv6(struct ipv6hdr *ip, const struct packet *packet, const st
 	ip->payload_len = htons(exit->length - sizeof(*ip));
 	ip->nexthdr = IPPROTO_UDP;
 	ip->hop_limit = packet->hops - 1;
-	__builtin_memcpy(&ip->saddr, exit->last->source, 16);
-	__builtin_memcpy(&ip->daddr, exit->last->target, 16);
+	__builtin_memcpy(&ip->saddr, exit->way.source, 16);
+	__builtin_memcpy(&ip->daddr, exit->way.target, 16);
 }
 
 INLINE void write_udp(struct udphdr *udp, const struct packet *packet, const struct exit *exit, __u32 length)
 {
-	udp->source = exit->last->source_port;
+	udp->source = exit->way.source_port;
 	udp->dest = exit->target_port;
 	udp->len = htons(length);
 	// A sum of 0xffff would read as no checksum: it is written as the other form of zero (RFC 768).
@@ -622,7 +646,7 @@ INLINE void write_udp(struct udphdr *udp, const struct packet *packet, const str
 // The header of ChannelData.
 INLINE void put_channel(struct exit *exit)
 {
-	exit->head[0] = exit->last->channel | (__u32)htons(exit->body) << 16;
+	exit->head[0] = exit->way.channel | (__u32)htons(exit->body) << 16;
 	exit->after = CHANNEL;
 	exit->sum += exit->head[0];
 }
@@ -708,14 +732,14 @@ INLINE int move(struct xdp_md *ctx, const struct packet *packet, const struct ex
 INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit,
                    const struct hop *hop)
 {
-	__u32 ip_header = exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	__u32 ip_header = exit->way.is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	__u32 head = sizeof(struct ethhdr) + ip_header + sizeof(struct udphdr) + exit->after;
 	if (!move(ctx, packet, exit, head))
 		return 0;
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
 	struct udphdr *udp;
-	if (exit->last->is_ipv4) {
+	if (exit->way.is_ipv4) {
 		struct iphdr *ip = (void *)(eth + 1);
 		udp = PLACE(data, 34);
 		if ((void *)(udp + 1) > end)
@@ -749,7 +773,8 @@ INLINE int admits(struct half *half, __u32 bytes)
 		if (__sync_val_compare_and_swap(&half->due, due, next) == due)
 			return 1;
 	}
-	return 1;
+	// Others were faster each time: then there are too many.
+	return 0;
 }
 
 // Whether the allocations that the packet crosses may send as much.
@@ -806,7 +831,7 @@ INLINE __u16 identification(const struct exit *exit)
 }
 
 // The flow of a datagram that one relay of this server sends to another.
-INLINE struct route *inward(struct packet *packet, const struct route *route)
+INLINE struct route *inward(struct packet *packet, const struct way *route)
 {
 	__builtin_memcpy(packet->flow.local, route->target, 16);
 	__builtin_memcpy(packet->flow.remote, route->source, 16);
@@ -819,26 +844,26 @@ INLINE struct route *inward(struct packet *packet, const struct route *route)
 // A packet of a route: where it goes, what stands before its payload, and its sum; or why it is left.
 INLINE int measure(struct packet *packet, struct exit *exit)
 {
-	exit->sum += packet->sum + exit->last->change;
-	if (exit->from_client && exit->last->is_inward) {
-		struct route *next = inward(packet, exit->last);
+	exit->sum += packet->sum + exit->way.change;
+	if (exit->from_client && exit->way.is_inward) {
+		struct route *next = inward(packet, &exit->way);
 		if (!next)
 			return INWARD;
-		exit->last = next;
+		take(exit, next);
 		exit->to_client = 1;
-		exit->receiver = next->session;
-		exit->target_port = next->target_port;
-		exit->sum += next->change;
+		exit->receiver = exit->way.session;
+		exit->target_port = exit->way.target_port;
+		exit->sum += exit->way.change;
 	}
-	if (!packet->has_checksum && !exit->last->is_ipv4)
+	if (!packet->has_checksum && !exit->way.is_ipv4)
 		return CHECKSUM;
-	if (exit->to_client && exit->last->channel)
+	if (exit->to_client && exit->way.channel)
 		put_channel(exit);
 	else if (exit->to_client)
 		put_data(exit, packet);
 	__u32 datagram = sizeof(struct udphdr) + exit->after + exit->body + exit->padding;
 	exit->sum += lengths(packet->datagram, datagram);
-	exit->length = datagram + (exit->last->is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	exit->length = datagram + (exit->way.is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
 	return 0;
 }
 
@@ -850,7 +875,7 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 		route = from_channel_peer(packet, exit);
 		if (route) {
 			// What says that it comes from a relay of this server does not come by a wire.
-			if (route->is_inward)
+			if (route->way.is_inward)
 				return 0;
 			goto to_client;
 		}
@@ -862,17 +887,17 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 	route = from_client(packet, exit, data, end);
 	if (!route)
 		return 0;
-	exit->last = route;
+	take(exit, route);
 	exit->from_client = 1;
-	exit->sender = route->session;
-	if (route->target_port)
-		exit->target_port = route->target_port;
+	exit->sender = exit->way.session;
+	if (exit->way.target_port)
+		exit->target_port = exit->way.target_port;
 	return 1;
 to_client:
-	exit->last = route;
+	take(exit, route);
 	exit->to_client = 1;
-	exit->receiver = route->session;
-	exit->target_port = route->target_port;
+	exit->receiver = exit->way.session;
+	exit->target_port = exit->way.target_port;
 	return 1;
 }
 
@@ -912,7 +937,7 @@ int relay(struct xdp_md *ctx)
 		leave(BANDWIDTH);
 		return XDP_DROP;
 	}
-	if (exit.last->is_ipv4)
+	if (exit.way.is_ipv4)
 		exit.id = identification(&exit);
 	if (!rewrite(ctx, &packet, &exit, &hop))
 		return leave(HEAD_ROOM);
