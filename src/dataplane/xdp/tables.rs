@@ -92,9 +92,11 @@ impl Tables {
     /// What the allocation had sent and received, if this was its last.
     pub(super) fn forbid(&mut self, permission: &Permission) -> Option<[Count; 2]> {
         let (to_peer, to_client) = abi::permission(permission, 0);
-        // Not there: it had found no place.
-        self.sends.remove(&to_peer.0).ok()?;
-        _ = self.routes.remove(&to_client.0);
+        let gone = [self.sends.remove(&to_peer.0).is_ok(), self.routes.remove(&to_client.0).is_ok()];
+        if gone == [false; 2] {
+            // It had found no place.
+            return None;
+        }
         self.permissions -= 1;
         self.leave(&permission.path)
     }
@@ -121,9 +123,11 @@ impl Tables {
     /// What the allocation had sent and received, if this was its last.
     pub(super) fn remove(&mut self, route: &Route) -> Option<[Count; 2]> {
         let [to_peer, to_client] = abi::entries(route, 0);
-        // Not there: it had found no place.
-        self.routes.remove(&to_peer.0).ok()?;
-        _ = self.routes.remove(&to_client.0);
+        let gone = [to_peer, to_client].map(|(flow, _)| self.routes.remove(&flow).is_ok());
+        if gone == [false; 2] {
+            // It had found no place.
+            return None;
+        }
         self.channels -= 1;
         self.leave(&route.path)
     }
