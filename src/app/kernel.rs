@@ -42,7 +42,7 @@ fn attempt(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, Str
     }
     let interfaces = interfaces(config, hosts)?;
     let (ports, bandwidth) = (config.relay.ports.clone(), config.limits.bandwidth);
-    Kernel::open(&Wish { mode, interfaces, ports, bandwidth })
+    Kernel::open(&Wish { mode, interfaces, ports, bandwidth, own: hosts.all.clone() })
 }
 
 /// The interfaces that are named, or those that carry an address of this server.
@@ -52,6 +52,8 @@ fn interfaces(config: &Config, hosts: &Hosts) -> Result<Vec<Interface>, String> 
         names =
             hosts.named.iter().filter(|(name, ip)| carries(config, hosts, name, *ip)).map(|at| at.0.clone()).collect();
     }
+    // An address may have a label of its own: eth0:1 is eth0.
+    names.iter_mut().for_each(|name| name.truncate(name.find(':').unwrap_or(name.len())));
     names.sort_unstable();
     names.dedup();
     let find = |name: String| match io::interface_index(&name) {

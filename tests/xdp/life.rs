@@ -7,7 +7,7 @@ use crate::scene::{Done, Scene};
 use hairpin::dataplane::xdp::{Count, Kernel, Mode, ROUTES, Status};
 use hairpin::turn::{Path, RelayId, Route, Transport};
 use hairpin::wire::channel;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
 /// ChannelData of a client for a peer.
@@ -236,6 +236,36 @@ fn an_allocation_sends_no_more_than_it_may() {
             assert!((100..=most).contains(&sent), "{sent} of 300, {most} at most");
             assert_eq!((dropped, status.bandwidth - before.bandwidth), (300 - sent, 300 - sent));
         }
+    });
+}
+
+/// What no wire leads to is user space's: this host itself, its links' own addresses, groups.
+#[test]
+fn what_no_wire_leads_to_is_not_carried() {
+    if !requires(net::lack()) {
+        return;
+    }
+    net::with_kernel(Mode::Generic, false, |kernel| {
+        let good = route(0);
+        let addresses =
+            net::OWN.into_iter().chain(["127.0.0.1", "169.254.1.1", "fe80::1", "ff0e::1", "239.1.1.1", "::1"]);
+        for ip in addresses.map(|ip| ip.parse::<IpAddr>().unwrap()) {
+            let mut client = good;
+            client.path.client.set_ip(ip);
+            let peer = SocketAddr::new(ip, 5000);
+            let peer = Route { peer, wire: peer, ..good };
+            for route in [client, peer] {
+                kernel.add(&route);
+                kernel.permit(&route.permission());
+                assert_eq!((kernel.status().channels, kernel.status().permissions), (0, 0), "{ip}");
+                kernel.remove(&route);
+                kernel.forbid(&route.permission());
+            }
+        }
+        // A relay of this server is reached inside.
+        let peer = SocketAddr::new(net::OWN[0].parse().unwrap(), 50000);
+        kernel.add(&Route { peer, wire: peer, inward: true, ..good });
+        assert_eq!(kernel.status().channels, 1);
     });
 }
 

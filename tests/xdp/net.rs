@@ -8,6 +8,9 @@ use std::process::{Command, Stdio};
 /// The ports of relays.
 pub const PORTS: std::ops::RangeInclusive<u16> = 49152..=65535;
 
+/// Addresses of the host.
+pub const OWN: [&str; 3] = ["203.0.113.5", "2001:4860:1::5", "198.51.100.129"];
+
 /// Addresses, next hops and ways: `eth0` leads to the world, `other` is an interface without the program, one network
 /// cannot be reached, and of one neighbour nothing is known.
 const COMMANDS: [&str; 14] = [
@@ -59,7 +62,13 @@ pub fn be_own_gateway() {
 fn open(mode: Mode, hardware: bool, bandwidth: u64) -> Result<Kernel, String> {
     let index = eth0().ok_or("there is no eth0")?;
     let interfaces = vec![Interface { hardware, ..Interface::new("eth0".to_owned(), index) }];
-    Kernel::open(&Wish { mode: Some(mode), interfaces, ports: PORTS, bandwidth })
+    Kernel::open(&Wish {
+        mode: Some(mode),
+        interfaces,
+        ports: PORTS,
+        bandwidth,
+        own: OWN.map(|ip| ip.parse().unwrap()).to_vec(),
+    })
 }
 
 /// The number of `eth0`.

@@ -21,7 +21,7 @@ use crate::turn::{Path, Permission, RelayId, Route, Transport};
 use aya::programs::{TestRun, TestRunOptions};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tables::Tables;
@@ -55,6 +55,8 @@ pub struct Wish {
     pub ports: RangeInclusive<u16>,
     /// Bytes of payload in a second that an allocation may send in either direction; 0 means any number.
     pub bandwidth: u64,
+    /// This host's addresses: what claims on a wire to come from one of them is nobody's.
+    pub own: Vec<IpAddr>,
 }
 
 /// The program in the kernel, with its tables.
@@ -62,6 +64,7 @@ pub struct Kernel {
     mode: Mode,
     why: String,
     interfaces: Vec<Interface>,
+    own: Vec<IpAddr>,
     tables: Mutex<Tables>,
 }
 
@@ -100,7 +103,8 @@ impl Kernel {
         let mut program = attach::load(routing, verify, wish).map_err(|error| attach::cannot_load(&error))?;
         let interfaces = attach::attach(&mut program, &wish.interfaces, mode)?;
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
-        let kernel = Self { mode, why, interfaces: wish.interfaces.clone(), tables: Mutex::new(tables) };
+        let kernel =
+            Self { mode, why, interfaces: wish.interfaces.clone(), own: wish.own.clone(), tables: Mutex::new(tables) };
         kernel.probe()?;
         Ok(kernel)
     }
@@ -113,7 +117,7 @@ impl Kernel {
         let peer = SocketAddr::from(([192, 0, 2, 3], 5000));
         let local = SocketAddr::new(server.ip(), 50000);
         let route = Route { path, channel: 0x4000, relay: RelayId(u32::MAX), local, peer, wire: peer, inward: false };
-        self.add(&route);
+        self.tables().add(&route);
         let tried = self.try_frame(&PROBE, 1);
         let status = self.status();
         _ = self.tables().remove(&route);
@@ -145,31 +149,39 @@ impl Kernel {
         &self.interfaces
     }
 
-    /// Carries a channel from now on, if it is one of datagrams and there is a place.
+    /// What the program may carry: datagrams between addresses that a wire leads to. The kernel's own stack drops what says
+    /// on a wire that it comes from this host, sends to groups otherwise than to anybody, and knows which link the
+    /// address of a link is of; user space has all that from it.
+    fn carries(&self, path: &Path, peer: IpAddr, inward: bool) -> bool {
+        let distant = |ip: IpAddr| !is_near(ip) && !self.own.contains(&ip);
+        path.transport == Transport::Udp && distant(path.client.ip()) && (inward || distant(peer))
+    }
+
+    /// Carries a channel from now on, if it may and there is a place.
     pub fn add(&self, route: &Route) {
-        if route.path.transport == Transport::Udp {
+        if self.carries(&route.path, route.wire.ip(), route.inward) {
             self.tables().add(route);
         }
     }
 
     /// Carries it no more.
     pub fn remove(&self, route: &Route) {
-        if route.path.transport == Transport::Udp {
+        if self.carries(&route.path, route.wire.ip(), route.inward) {
             let counts = self.tables().remove(route);
             tell(&route.path, counts);
         }
     }
 
-    /// Carries the indications of a permission from now on, if they are datagrams and there is a place.
+    /// Carries the indications of a permission from now on, if it may and there is a place.
     pub fn permit(&self, permission: &Permission) {
-        if permission.path.transport == Transport::Udp {
+        if self.carries(&permission.path, permission.peer, false) {
             self.tables().permit(permission);
         }
     }
 
     /// Carries them no more.
     pub fn forbid(&self, permission: &Permission) {
-        if permission.path.transport == Transport::Udp {
+        if self.carries(&permission.path, permission.peer, false) {
             let counts = self.tables().forbid(permission);
             tell(&permission.path, counts);
         }
@@ -219,6 +231,15 @@ impl fmt::Debug for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Kernel").field("mode", &self.mode).field("interfaces", &self.interfaces).finish_non_exhaustive()
     }
+}
+
+/// An address that is no single station's somewhere beyond a link.
+fn is_near(ip: IpAddr) -> bool {
+    let link = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    link || ip.is_loopback() || ip.is_multicast() || ip.is_unspecified()
 }
 
 /// Logs what an allocation has sent and received this way, when it has no more routes.
