@@ -270,13 +270,15 @@ fn every_frame_of_the_corpus_is_carried_as_by_the_core_or_passed_on_untouched() 
     }
 }
 
-/// No driver that lacks head room can be had here.
+/// No driver that lacks head room can be had here; that a packet is due to go by user space takes seconds, and a real
+/// neighbour (`tests/server/kernel/changes.rs`).
 #[test]
 fn the_corpus_has_every_outcome_and_no_name_twice() {
     let rows = rows();
     let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), rows.len());
     let outcomes: BTreeSet<_> = rows.iter().map(|row| row.expected).collect();
-    let labels = Left::ALL.iter().filter(|left| **left != Left::HeadRoom).map(|left| left.label());
+    let shown = |left: &&Left| !matches!(left, Left::HeadRoom | Left::Neighbour);
+    let labels = Left::ALL.iter().filter(shown).map(|left| left.label());
     assert_eq!(outcomes, labels.chain(["carried", "miss"]).collect());
 }

@@ -4,7 +4,7 @@ use crate::acts::{ALICE6, BOB, PEER6};
 use crate::frame::{self, Datagram, Frame, GATEWAY, HOST, Sum};
 use crate::harness::*;
 use crate::net;
-use hairpin::dataplane::xdp::{Kernel, Mode};
+use hairpin::dataplane::xdp::{Kernel, Left, Mode};
 use hairpin::turn::{Path, Route, Transport};
 use hairpin::wire::{ChannelData, Class, Message, Method, Writer, address, attribute};
 use std::collections::BTreeMap;
@@ -115,10 +115,18 @@ impl Scene {
         }
     }
 
+    /// Runs the program on a frame; again, if it was the one now and then that goes by user space for the neighbour's sake.
+    fn run(&self, input: &[u8]) -> (u32, Vec<u8>) {
+        let neighbour = |kernel: &Kernel| kernel.status().left[Left::Neighbour as usize];
+        let before = neighbour(&self.kernel);
+        let (code, output, _) = self.kernel.try_frame(input, 1).unwrap();
+        if neighbour(&self.kernel) == before { (code, output) } else { self.run(input) }
+    }
+
     /// Runs the program on a frame and holds it to the core: what leaves is what the core says, byte by byte, and what
     /// does not leave has not changed.
     pub fn judge(&mut self, name: &str, input: &[u8]) -> Done {
-        let (code, output, _) = self.kernel.try_frame(input, 1).unwrap();
+        let (code, output) = self.run(input);
         match code {
             XDP_PASS => {
                 assert_eq!(hex(&output), hex(input), "{name}: what is passed on is untouched");

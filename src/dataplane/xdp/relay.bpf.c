@@ -100,6 +100,7 @@ struct hop {
 
 #define BEING_WRITTEN 1
 #define HOLDS 32 // jiffies: a third of a second at most, where a second has a hundred
+#define PERIOD 11 // of 2,048 jiffies: 2 to 20 seconds
 
 // What becomes of a packet.
 struct way {
@@ -150,6 +151,7 @@ enum counter {
 	INTERFACE, // the way leads out where this program is not
 	HEAD_ROOM, // the driver leaves no room before the packet
 	INWARD,    // the relay of this server that is the target has no such route
+	NEIGHBOUR, // one now and then goes by user space, whose sending makes the kernel see whether the neighbour is there
 	BANDWIDTH, // dropped: more than the allocation may send
 	COUNTERS,
 };
@@ -577,8 +579,15 @@ INLINE void remember(struct hop *known, const struct hop *hop, __u64 now)
 	__sync_lock_test_and_set(&known->until, now + HOLDS);
 }
 
-// Where a packet goes next. What the kernel said holds for a moment; then it is asked again, so that a way that ends, a
-// neighbour that moves and an interface that goes down are noticed.
+// Whether two moments are in different periods. Those of each route begin at a time of their own.
+INLINE int is_another_period(__u64 one, __u64 other, __u32 shift)
+{
+	return (one + shift) >> PERIOD != (other + shift) >> PERIOD;
+}
+
+// Where a packet goes next, or why it is left. What the kernel said holds for a moment; then it is asked again, so that
+// a way that ends, a neighbour that moves and an interface that goes down are noticed. Asking is not sending: a neighbour
+// that only this program sends to is never asked whether it is still there.
 INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
 {
 	struct hop *known = exit->known;
@@ -589,9 +598,10 @@ INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struc
 			return 0;
 	}
 	int result = ask(ctx, packet, exit, hop);
-	if (result == 0)
-		remember(known, hop, now);
-	return result;
+	if (result)
+		return result == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP;
+	remember(known, hop, now);
+	return until > BEING_WRITTEN && is_another_period(until - HOLDS, now, hop->owner) ? NEIGHBOUR : 0;
 }
 
 INLINE int is_same(const __u8 *one, const __u8 *other)
@@ -921,9 +931,9 @@ int relay(struct xdp_md *ctx)
 	if (why)
 		return leave(why);
 	struct hop hop = {};
-	int found = next_hop(ctx, &packet, &exit, &hop);
-	if (found)
-		return leave(found == BPF_FIB_LKUP_RET_FRAG_NEEDED ? TOO_BIG : NEXT_HOP);
+	why = next_hop(ctx, &packet, &exit, &hop);
+	if (why)
+		return leave(why);
 	int turns = hop.interface == ctx->ingress_ifindex;
 	// A switch may flood what is for another station, which the kernel drops.
 	if (turns && !is_same(packet.target, hop.source))

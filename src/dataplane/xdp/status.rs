@@ -28,11 +28,13 @@ pub enum Left {
     HeadRoom,
     /// The relay of this server that is the peer has no such route.
     Inward,
+    /// One now and then, so that the kernel's own sending shows whether the neighbour is still there.
+    Neighbour,
 }
 
 impl Left {
     /// Each of them, in the order of the program's counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Layout,
         Self::Checksum,
         Self::Hops,
@@ -41,6 +43,7 @@ impl Left {
         Self::Interface,
         Self::HeadRoom,
         Self::Inward,
+        Self::Neighbour,
     ];
 
     /// The name of its counter.
@@ -55,6 +58,7 @@ impl Left {
             Self::Interface => "interface",
             Self::HeadRoom => "head_room",
             Self::Inward => "inward",
+            Self::Neighbour => "neighbour",
         }
     }
 }

@@ -90,6 +90,25 @@ fn an_allocation_that_is_given_back_carries_nothing_more() {
     assert_eq!(Counts::of(&server).channels, 0);
 }
 
+/// The kernel asks a neighbour whether it is still there when it sends something to it itself.
+#[test]
+fn a_neighbour_whom_only_the_program_sends_to_is_asked_whether_it_is_there() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    let (server, mut media) = begin(&scene, &[]);
+    media.flows_by_kernel(&server);
+    scene.host.tool("sysctl", "-q -w net.ipv4.neigh.right0.delay_first_probe_time=1");
+    let neighbour = format!("{} dev right0", RIGHT[0]);
+    scene.host.ip(&format!("neigh change {neighbour} nud stale"));
+    eventually("the neighbour is asked, and answers", || {
+        scene.host.tool("ip", &format!("neigh show {neighbour}")).contains("REACHABLE").then_some(())
+    });
+    media.flows_by_kernel(&server);
+    assert!(Counts::of(&server).left("neighbour") > 0);
+}
+
 #[test]
 fn a_reload_loses_nothing() {
     if !requires(&name(), Scene::NEEDS) {
@@ -179,7 +198,7 @@ fn a_way_that_becomes_narrow_is_served() {
             assert_eq!(client.hear(), Heard::Channel(0x4000, body));
         }
         let gained = Counts::of(&server).since(&before);
-        (gained.to_client, gained.left("too_big"))
+        (gained.to_client + gained.left("neighbour"), gained.left("too_big"))
     };
     come_down(1, &peer);
     assert_eq!(come_down(1400, &peer), (100, 0));
