@@ -11,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// A library that says too much at debug.
+const QUIET: &str = "aya=warn";
+
 /// Where the log goes.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -66,6 +69,12 @@ fn append(path: &Path) -> io::Result<File> {
 /// Tells what is wrong with the level.
 pub fn start(level: &str, json: bool, output: &Output) -> Result<(), String> {
     let filter = EnvFilter::try_new(level)
+        // What the loader of the kernel's program says below a warning is about relocations. Who names it hears it.
+        .map(
+            |filter| {
+                if level.contains("aya") { filter } else { filter.add_directive(QUIET.parse().expect("a directive")) }
+            },
+        )
         .map_err(|error| format!("log.level: {level}: {error}; use error, warn, info, debug or trace"))?;
     let colours = output.path.is_none() && io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt()
