@@ -54,6 +54,16 @@ fn without_the_right_it_says_which() {
     }
 }
 
+/// A container has capabilities that count for nothing beyond it.
+#[test]
+fn in_a_container_the_kernel_refuses() {
+    if requires(&name(), Scene::NEEDS) {
+        let text = "packets are relayed in user space why=\"the kernel lets nobody load programs, or not from here (a container";
+        let script = "sysctl -qw net.ipv4.conf.lo.forwarding=1 net.ipv6.conf.lo.forwarding=1; exec unshare -Ur \"$@\"";
+        says_and_serves(&Scene::setup("auto"), &["sh", "-c", script, "sh"], text);
+    }
+}
+
 /// The drop-in of the service grants enough, and nothing that is not needed.
 #[test]
 fn the_rights_of_the_service_suffice() {
