@@ -302,6 +302,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         fingerprint: protocol.fingerprint,
         classic: protocol.classic,
         legacy_channels: protocol.legacy_channels,
+        discovery: config.discovery,
         stun: protocol.stun,
         turn: protocol.turn,
         mapped_address: protocol.mapped_address,

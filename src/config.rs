@@ -24,6 +24,7 @@ mod value;
 mod write;
 
 use crate::auth::peers::Range;
+use crate::turn::discovery::Quad;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub use write::{convert, reference};
 pub struct Config {
     /// Where clients are served.
     pub listen: Vec<Listener>,
+    /// Those of them that serve NAT behaviour discovery: two addresses and two ports of IPv4, and of IPv6.
+    pub discovery: [Option<Quad>; 2],
     /// Relay addresses and ports.
     pub relay: Relay,
     /// Who may allocate.
@@ -130,6 +133,8 @@ pub enum ListenKey {
     Port,
     /// `listen.tls-port`.
     TlsPort,
+    /// `listen.alternate-port`.
+    AlternatePort,
     /// `listen.extra`.
     Extra,
 }
@@ -139,6 +144,7 @@ impl ListenKey {
     #[must_use]
     pub const fn names(self) -> &'static str {
         match self {
+            Self::AlternatePort => "listen.alternate-port (alt-listening-port)",
             Self::Port => "listen.port (listening-port)",
             Self::TlsPort => "listen.tls-port (tls-listening-port)",
             Self::Extra => "listen.extra (aux-server)",
@@ -316,6 +322,8 @@ pub struct Protocol {
     pub classic: bool,
     /// Allow channel numbers up to 0x7FFE (RFC 5766).
     pub legacy_channels: bool,
+    /// Serve NAT behaviour discovery (RFC 5780).
+    pub discovery: bool,
     /// Answer Binding requests.
     pub stun: bool,
     /// Serve TURN.

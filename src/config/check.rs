@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::auth::key::{NotAllowed, Part, opaque_string};
+use crate::turn::discovery::Quad;
 
 use super::setting::{Remark, Setting};
 use super::{Auth, Config, External, Limits, Listener, Relay, UserSecret, reach};
@@ -68,7 +69,34 @@ impl Config {
             "protocol.turn",
             "neither STUN nor TURN is served; leave protocol.stun or protocol.turn on",
         );
+        self.discovery(&mut review);
         review
+    }
+
+    /// Checks that NAT behaviour discovery has what it needs, and that a client can tell its addresses apart.
+    fn discovery(&self, review: &mut Review) {
+        review.error(
+            self.protocol.discovery && self.discovery == [None; 2],
+            "protocol.discovery",
+            "needs two addresses of one family; name them in listen.addresses (listening-ip), without wildcards",
+        );
+        review.error(
+            self.discovery.iter().flatten().any(|quad| quad.ports[0] == quad.ports[1]),
+            "listen.alternate-port",
+            "is listen.port too; give another",
+        );
+        let public = &self.relay.external;
+        let is_one = |quad: &Quad| {
+            let of = |local| public.iter().find(|one| one.local == Some(local)).map(|one| one.public);
+            let general =
+                public.iter().any(|one| one.local.is_none() && one.public.is_ipv4() == quad.addresses[0].is_ipv4());
+            general && quad.addresses.iter().any(|ip| of(*ip).is_none())
+        };
+        review.error(
+            self.discovery.iter().flatten().any(is_one),
+            "relay.external",
+            "one public address stands for both of discovery's; give PUBLIC/LOCAL for each, or turn protocol.discovery off",
+        );
     }
 
     /// Checks that something is listened to, once.

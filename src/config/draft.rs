@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::setting::{Remark, Site};
 use crate::auth::key::{NotAllowed, Part, opaque_string};
+use crate::turn::discovery::Quad;
 
 use super::{
     Auth, Certificate, Config, DefaultFamily, KernelPath, Limits, ListenKey, Listener, Log, Peers, Protocol, Relay,
@@ -47,6 +48,8 @@ pub(crate) struct Listen {
     pub(crate) port: u16,
     /// The port of TLS.
     pub(crate) tls_port: u16,
+    /// The other port of NAT behaviour discovery.
+    pub(crate) alternate_port: u16,
     /// Serve UDP.
     pub(crate) udp: bool,
     /// Serve TCP.
@@ -91,6 +94,11 @@ impl Draft {
         let users = std::mem::take(&mut self.config.auth.users).into_iter().zip(self.user_sites.drain(..));
         self.config.auth.users = join_users(users, errors);
         self.config.listen = self.listen.resolve(!self.config.tls.certificates.is_empty());
+        if self.config.protocol.discovery {
+            self.config.discovery = self.listen.quads();
+        }
+        let alternates = self.listen.alternates(&self.config);
+        self.config.listen.extend(alternates);
         self.config.relay.ports = self.min_port..=self.max_port;
         self.config.workers = cap_workers(self.workers);
         self.config
@@ -140,6 +148,26 @@ fn times(count: usize) -> String {
 }
 
 impl Listen {
+    /// Two addresses and both ports of either family, for NAT behaviour discovery.
+    fn quads(&self) -> [Option<Quad>; 2] {
+        let ports = [self.port, self.alternate_port];
+        [IpAddr::is_ipv4 as fn(&IpAddr) -> bool, IpAddr::is_ipv6]
+            .map(|family| pair(&self.addresses, family).map(|addresses| Quad { addresses, ports }))
+    }
+
+    /// The listeners that only NAT behaviour discovery needs: the other port of each of its addresses.
+    fn alternates(&self, config: &Config) -> Vec<Listener> {
+        let addresses = config.discovery.iter().flatten().flat_map(|quad| quad.addresses);
+        let at = |ip| Listener {
+            addr: SocketAddr::new(ip, self.alternate_port),
+            udp: self.udp,
+            tcp: self.tcp,
+            tls: false,
+            key: ListenKey::AlternatePort,
+        };
+        addresses.map(at).filter(|l| l.udp || l.tcp).collect()
+    }
+
     /// Returns the listeners: both ports of every address, then the further ones.
     ///
     /// TLS is served where TCP is, as coturn does it: the first byte of a connection tells.
@@ -161,6 +189,12 @@ impl Listen {
         listeners.retain(|l| l.udp || l.tcp || l.tls);
         listeners
     }
+}
+
+/// The first two of these addresses that are of one family.
+fn pair(addresses: &[IpAddr], is_it: fn(&IpAddr) -> bool) -> Option<[IpAddr; 2]> {
+    let mut found = addresses.iter().copied().filter(is_it).filter(|ip| !ip.is_unspecified());
+    Some([found.next()?, found.next()?])
 }
 
 /// Adds a listener, to one of the same address if there is one: both ports may be the same.
@@ -261,6 +295,7 @@ pub(crate) fn cores() -> usize {
 fn blank_config() -> Config {
     Config {
         listen: Vec::new(),
+        discovery: [None; 2],
         relay: Relay {
             addresses: Vec::new(),
             ports: 0..=0,
@@ -325,6 +360,7 @@ fn blank_protocol() -> Protocol {
         fingerprint: false,
         classic: false,
         legacy_channels: false,
+        discovery: false,
         stun: false,
         turn: false,
         mapped_address: false,

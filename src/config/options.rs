@@ -54,7 +54,6 @@ pub(crate) fn find(name: &str) -> Option<&'static Other> {
 
 const DTLS: Fate = Planned("clients over DTLS are not served");
 const DATABASE: Fate = Planned("databases are not read; users and secrets stand in the configuration");
-const NAT_DISCOVERY: Fate = Planned("NAT behaviour discovery (RFC 5780) is not served");
 const REDIRECT: Fate = Planned("clients are not redirected to other servers");
 const METRICS: Fate = Planned("no metrics are served");
 const CONTROL: Fate = Planned("there is no control socket");
@@ -73,10 +72,7 @@ const BATCHED: Fate = Implied("packets are read and sent in batches wherever the
 #[rustfmt::skip] // a table: a line for each option
 pub(crate) static OTHERS: &[Other] = &[
     // Listeners and relays.
-    valued("alt-listening-port", NAT_DISCOVERY),
-    valued("alt-tls-listening-port", NAT_DISCOVERY),
-    flag("rfc5780", NAT_DISCOVERY),
-    flag("no-rfc5780", Implied("NAT behaviour discovery is off unless it is asked for")),
+    valued("alt-tls-listening-port", Implied("discovery is served over UDP and TCP alone")),
     flag("response-origin-only-with-rfc5780", Implied("RESPONSE-ORIGIN belongs to NAT behaviour discovery alone")),
     valued("tcp-proxy-port", Planned("the PROXY protocol is not understood")),
     valued("listening-device", Planned("clients are served whatever the device; listening-ip narrows it")).short('d'),

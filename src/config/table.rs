@@ -61,6 +61,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("listen.tls-port", Port(|d| &mut d.listen.tls_port), &["5349"],
         "The port of TLS, open once there is a certificate; plain TCP is understood there too.")
         .coturn(&[same("tls-listening-port")]).common(),
+    key("listen.alternate-port", Port(|d| &mut d.listen.alternate_port), &["3479"],
+        "The other port of NAT behaviour discovery, if that is on.")
+        .coturn(&[same("alt-listening-port")]),
     key("listen.udp", Flag(|d| &mut d.listen.udp), &["true"], "Serve clients over UDP.").coturn(&[not("no-udp")]),
     key("listen.tcp", Flag(|d| &mut d.listen.tcp), &["true"], "Serve clients over TCP.").coturn(&[not("no-tcp")]),
     key("listen.tls", Flag(|d| &mut d.listen.tls), &["true"],
@@ -215,6 +218,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("protocol.legacy-channels", Flag(|d| &mut d.config.protocol.legacy_channels), &["false"],
         "Allow channel numbers up to 0x7FFE (RFC 5766).")
         .coturn(&[same("rfc5766-channel-numbers")]),
+    key("protocol.discovery", Flag(|d| &mut d.config.protocol.discovery), &["false"],
+        "Answer from other addresses and ports on request, so that clients learn how their NAT behaves (RFC 5780). Needs two addresses of a family.")
+        .coturn(&[same("rfc5780"), not("no-rfc5780")]),
     key("protocol.reasons", Flag(|d| &mut d.config.protocol.reasons), &["false"],
         "Reason phrases in error answers.")
         .coturn(&[same("include-reason-string")]),

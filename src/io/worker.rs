@@ -309,6 +309,13 @@ impl Worker {
         }
     }
 
+    /// Sends a message to a client from the listener at this address, if there is one.
+    fn send_from(&mut self, path: Path, message: &[u8]) {
+        if let Some(link) = self.listeners.iter().position(|listener| listener.addr == path.server) {
+            self.send(Path { link: link as u32, ..path }, message);
+        }
+    }
+
     /// Tells the core of the ICMP errors that a relay socket met.
     fn read_errors(&mut self, socket: RawFd, relay: RelayId) {
         for _ in 0..ERRORS {
@@ -353,6 +360,7 @@ impl Worker {
             }
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
+            Action::SendFrom { path, message } => self.send_from(path, &message),
             Action::Tell(notice) => tell(&notice),
             Action::AddRoute(route) => self.kernel(|kernel| kernel.add(&route)),
             Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),

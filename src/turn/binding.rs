@@ -1,7 +1,7 @@
 //! Binding (RFC 8489 §3), and the clients of RFC 3489.
 
 use super::reply::{Answer, Refusal, Unknown, refuse_classic};
-use super::types::{Now, Path, Reason, Transport, Verdict};
+use super::types::{Action, Now, Path, Reason, Transport, Verdict};
 use super::{Outcome, Server};
 use crate::wire::{Class, Message, Method, Writer, attribute};
 
@@ -16,22 +16,29 @@ impl Server {
     ) -> Result<Outcome, Refusal> {
         if self.setup.options.binding_auth {
             self.authenticate(now, message, answer)?;
-        } else if let Some(unknown) = Unknown::of(message) {
+        } else if let Some(unknown) = self.unknown(message, &answer.path) {
             return Err(Refusal::Unknown(unknown));
         }
         let path = answer.path;
+        let asked = self.asked(message, &path)?;
         if answer.proof.is_none() && !self.sources.admit(path.client.ip(), now.time) {
             return Ok(Outcome::Silent(Reason::SourceRate));
         }
         self.counters.bindings += 1;
-        let options = &self.setup.options;
+        let (options, begun) = (&self.setup.options, out.len());
         answer.success(options, out, |writer| {
             writer.xor_address(attribute::XOR_MAPPED_ADDRESS, path.client);
-            if options.mapped_address {
+            if options.mapped_address || asked.is_some() {
                 writer.address(attribute::MAPPED_ADDRESS, path.client);
             }
+            if let Some(asked) = &asked {
+                asked.write(&options.addresses, writer);
+            }
         });
-        Ok(Outcome::Replied)
+        let Some(path) = asked.and_then(|asked| asked.detour(&path)) else { return Ok(Outcome::Replied) };
+        self.counters.successes += 1;
+        self.actions.push_back(Action::SendFrom { path, message: out.split_off(begun) });
+        Ok(Outcome::Later)
     }
 
     /// A message without the magic cookie: Binding over UDP, where it is configured, and nothing else.

@@ -10,6 +10,7 @@
 mod allocate;
 mod binding;
 mod channel;
+pub mod discovery;
 mod expire;
 pub mod limits;
 mod options;
@@ -41,7 +42,7 @@ use allocate::Opening;
 use limits::Sources;
 use ports::Ports;
 use random::Random;
-use reply::{Answer, Challenge, Refusal, Unknown};
+use reply::{Answer, Challenge, Refusal};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -298,7 +299,7 @@ impl Server {
             answer.proof = Some((grant.key, grant.mac));
             grant.owner
         };
-        Unknown::of(message).map_or(Ok(owner), |list| Err(Refusal::Unknown(list)))
+        self.unknown(message, &answer.path).map_or(Ok(owner), |list| Err(Refusal::Unknown(list)))
     }
 
     /// Judges credentials. An expired time-limited name is good for what exists, never for something new.

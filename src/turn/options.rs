@@ -1,5 +1,6 @@
 //! Choices and limits of the server.
 
+use super::discovery::Quad;
 use super::limits::Quotas;
 use super::random::Random;
 use super::types::Path;
@@ -56,6 +57,8 @@ pub struct Options {
     pub mapped_address: bool,
     /// Reason phrases.
     pub reasons: bool,
+    /// Serve NAT behaviour discovery (RFC 5780) on these; IPv4 and IPv6.
+    pub discovery: [Option<Quad>; 2],
     /// Tell of routes: there is a fast path to carry them.
     pub routes: bool,
 }
@@ -82,6 +85,7 @@ impl Default for Options {
             fingerprint: false,
             classic: false,
             legacy_channels: false,
+            discovery: [None; 2],
             stun: true,
             turn: true,
             mapped_address: false,

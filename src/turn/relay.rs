@@ -1,10 +1,11 @@
 //! Send, Data, ChannelData and ICMP: both directions (RFC 8656 §11, §12).
 
+use super::Server;
 use super::limits::Bucket;
+use super::reply::Unknown;
 use super::request;
 use super::table::Allocation;
 use super::types::{Action, Head, Icmp, Path, Reason, RelayId, Time, Transport, Verdict};
-use super::{Server, Unknown};
 use crate::wire::address::Family;
 use crate::wire::{ChannelData, Class, Message, Method, Writer, attribute, padding, value};
 use std::net::{IpAddr, SocketAddr};

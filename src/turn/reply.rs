@@ -49,12 +49,18 @@ impl Unknown {
     /// Lists the required attributes of a message that this server does not know.
     #[must_use]
     pub fn of(message: &Message<'_>) -> Option<Self> {
+        Self::beyond(message, &[])
+    }
+
+    /// Lists the required attributes of a message that this server does not know, but for these.
+    #[must_use]
+    pub fn beyond(message: &Message<'_>, known: &[u16]) -> Option<Self> {
         let mut list = Self { codes: [0; UNKNOWN_LISTED], len: 0 };
         for (code, _) in message.attributes() {
             if list.len == UNKNOWN_LISTED {
                 break;
             }
-            if attribute::is_required(code) && !attribute::is_known(code) {
+            if attribute::is_required(code) && !attribute::is_known(code) && !known.contains(&code) {
                 list.add(code);
             }
         }

@@ -152,6 +152,10 @@ fn lifetime(message: &Message<'_>) -> Result<Option<u32>, Refusal> {
 }
 
 /// An attribute's value: absent, right, or a refusal.
-fn typed<T>(message: &Message<'_>, code: u16, read: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, Refusal> {
+pub(super) fn typed<T>(
+    message: &Message<'_>,
+    code: u16,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Option<T>, Refusal> {
     message.attribute(code).map(|value| read(value).ok_or(Refusal::BadRequest)).transpose()
 }

@@ -252,6 +252,13 @@ pub enum Action {
         /// The message.
         message: Vec<u8>,
     },
+    /// Send a message to a client from whichever listener is at the path's server address (RFC 5780).
+    SendFrom {
+        /// Where it goes, and where it leaves.
+        path: Path,
+        /// The message.
+        message: Vec<u8>,
+    },
     /// Something that an operator may want to see; nothing is to be done.
     Tell(Notice),
     /// A fast path may forward between this client's channel and this peer.

@@ -78,7 +78,18 @@ attributes! {
     TRANSACTION_TRANSMIT_COUNTER = 0x8025, "TRANSACTION_TRANSMIT_COUNTER";
     /// RFC 8489 §14.7.
     FINGERPRINT = 0x8028, "FINGERPRINT";
+    /// RFC 5780 §7.3.
+    RESPONSE_ORIGIN = 0x802B, "RESPONSE-ORIGIN";
+    /// RFC 5780 §7.4.
+    OTHER_ADDRESS = 0x802C, "OTHER-ADDRESS";
 }
+
+/// RFC 5780 §7.2. This and the next two are understood only where NAT behaviour discovery is served.
+pub const CHANGE_REQUEST: u16 = 0x0003;
+/// RFC 5780 §7.6.
+pub const PADDING: u16 = 0x0026;
+/// RFC 5780 §7.5.
+pub const RESPONSE_PORT: u16 = 0x0027;
 
 /// The sender demands that the receiver understands the attribute (RFC 8489 §14).
 #[must_use]

@@ -28,6 +28,15 @@ pub fn reserve_next(value: &[u8]) -> Option<bool> {
     }
 }
 
+/// RESPONSE-PORT: a port, and two reserved bytes that some leave out (RFC 5780 §7.5).
+#[must_use]
+pub fn response_port(value: &[u8]) -> Option<u16> {
+    match value {
+        [high, low] | [high, low, _, _] => Some(u16::from_be_bytes([*high, *low])),
+        _ => None,
+    }
+}
+
 /// RESERVATION-TOKEN: eight bytes (RFC 8656 §18.10).
 #[must_use]
 pub fn reservation_token(value: &[u8]) -> Option<[u8; 8]> {

@@ -155,7 +155,7 @@ fn a_flag_that_says_yes_is_on() {
 
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
-    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\noauth\nrfc5780\n\
+    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\noauth\n\
         alternate-server=192.0.2.1\nprometheus\nweb-admin\ncli\nCA-file=/x\nacme-redirect=http://x\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {

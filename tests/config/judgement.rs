@@ -23,6 +23,21 @@ fn ports_in_the_wrong_order_are_an_error() {
 }
 
 #[test]
+fn discovery_needs_two_addresses_that_can_be_told_apart() {
+    let needs = "protocol.discovery: needs two addresses of one family";
+    error("protocol.discovery = true\n", needs);
+    error("protocol.discovery = true\nlisten.addresses = [\"192.0.2.1\", \"2001:db8::1\"]\n", needs);
+    let two = "protocol.discovery = true\nlisten.addresses = [\"192.0.2.1\", \"192.0.2.2\"]\n";
+    let listens = good("t.toml", two).config.listen;
+    for addr in ["192.0.2.1:3478", "192.0.2.2:3478", "192.0.2.1:3479", "192.0.2.2:3479"] {
+        assert!(listens.iter().any(|one| one.addr == addr.parse().unwrap() && one.udp && one.tcp), "{addr}");
+    }
+    error(&format!("{two}relay.external = [\"198.51.100.1\"]\n"), "relay.external: one public address stands for both");
+    good("t.toml", &format!("{two}relay.external = [\"198.51.100.1/192.0.2.1\", \"198.51.100.2/192.0.2.2\"]\n"));
+    error(&format!("{two}listen.alternate-port = 3478\n"), "listen.alternate-port");
+}
+
+#[test]
 fn a_small_or_privileged_range_of_ports_is_a_risk() {
     risk("relay.min-port = 2000\nrelay.max-port = 2050\n", "there are 51 relay ports only");
     risk("relay.min-port = 1000\n", "system services");

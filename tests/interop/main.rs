@@ -18,6 +18,7 @@ mod ports;
 mod process;
 
 mod browser;
+mod discovery;
 mod kernel;
 mod signalling;
 mod turn_proto;

@@ -241,7 +241,9 @@ impl World {
                     self.server.handle_event(self.now, Event::Withdrawn { ticket, addr });
                 }
                 Action::Forget { token } => drop(self.deposits.remove(&token)),
-                Action::Send { path, message } => out.push(Out::Client(path, message)),
+                Action::Send { path, message } | Action::SendFrom { path, message } => {
+                    out.push(Out::Client(path, message))
+                }
                 Action::Tell(_) => {}
                 Action::AddRoute(route) => assert!(self.routes.insert(route), "a route is added once"),
                 Action::AddPermission(new) => assert!(self.permissions.insert(new), "a permission is added once"),

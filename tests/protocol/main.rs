@@ -13,6 +13,7 @@ mod connection;
 mod craft;
 mod data;
 mod demux;
+mod discovery;
 mod dual;
 mod harness;
 mod icmp;
