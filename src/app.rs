@@ -1,6 +1,7 @@
 //! Assembly: build, run, reload, stop. The only place where all layers meet.
 
 mod kernel;
+mod redirect;
 mod status;
 
 use crate::admin::log;
@@ -308,6 +309,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         mapped_address: protocol.mapped_address,
         reasons: protocol.reasons,
         routes: false,
+        redirect: redirect::of(config, hosts),
     }
 }
 

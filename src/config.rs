@@ -5,6 +5,7 @@
 //! key), `load` (from sources to a configuration), `native` and `coturn` (the two formats), `options` (the
 //! options of coturn that are no key), `check` (what is wrong or risky as a whole).
 
+mod alternate;
 mod check;
 pub(crate) mod coturn;
 mod draft;
@@ -57,6 +58,8 @@ pub struct Config {
     pub tls: Tls,
     /// Choices of protocol.
     pub protocol: Protocol,
+    /// Other servers to which clients are sent.
+    pub redirect: Redirect,
     /// What is logged, how and where.
     pub log: Log,
     /// Worker threads, never more than cores; 0 means one for each core.
@@ -332,6 +335,34 @@ pub struct Protocol {
     pub mapped_address: bool,
     /// Reason phrases in error answers.
     pub reasons: bool,
+}
+
+/// Other servers to which clients are sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Redirect {
+    /// The servers; without any, nobody is sent away.
+    pub servers: Vec<Alternate>,
+    /// Addresses of this server at which alone clients are sent away; empty means everywhere.
+    pub at: Vec<IpAddr>,
+    /// Clients are sent away before they have proved who they are.
+    pub before_auth: bool,
+}
+
+/// Another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    /// Its address and port.
+    pub addr: SocketAddr,
+    /// Clients over UDP are sent there.
+    pub udp: bool,
+    /// Clients over plain TCP are sent there.
+    pub tcp: bool,
+    /// Clients over TLS are sent there.
+    pub tls: bool,
+    /// The name in its certificate.
+    pub name: Option<String>,
+    /// Its share of clients.
+    pub weight: u32,
 }
 
 /// What is logged.

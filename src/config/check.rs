@@ -60,6 +60,11 @@ impl Config {
         self.peers(&mut review);
         limits(&self.limits, &mut review);
         review.error(
+            self.redirect.servers.is_empty() && !self.redirect.at.is_empty(),
+            "redirect.at",
+            "nowhere to send clients; name a server in redirect.servers, or remove the addresses",
+        );
+        review.error(
             !is_level(&self.log.level),
             "log.level",
             "not a level; write error, warn, info, debug, trace, or target=level",

@@ -54,7 +54,6 @@ pub(crate) fn find(name: &str) -> Option<&'static Other> {
 
 const DTLS: Fate = Planned("clients over DTLS are not served");
 const DATABASE: Fate = Planned("databases are not read; users and secrets stand in the configuration");
-const REDIRECT: Fate = Planned("clients are not redirected to other servers");
 const METRICS: Fate = Planned("no metrics are served");
 const CONTROL: Fate = Planned("there is no control socket");
 const WEB: Fate = Planned("there is no web page");
@@ -167,11 +166,7 @@ pub(crate) static OTHERS: &[Other] = &[
     flag("version", Ignored("it belongs on the command line")),
     valued("ne", Implied("there is one engine")),
 
-    // Redirects and HTTP.
-    valued("alternate-server", REDIRECT),
-    valued("tls-alternate-server", REDIRECT),
-    valued("udp-alternate-server", REDIRECT),
-    valued("tcp-alternate-server", REDIRECT),
+    // HTTP.
     valued("acme-redirect", Planned("HTTP is not answered; let the web server answer ACME challenges")),
     flag("respond-http-unsupported", Planned("HTTP is not answered; the connection is closed")),
 ];

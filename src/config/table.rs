@@ -27,6 +27,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("limits", "What may be taken. 0 means no limit where 0 is allowed."),
     ("tls", "Certificates."),
     ("protocol", "Choices of protocol."),
+    ("redirect", "Other servers to which clients are sent (RFC 8489, error 300), in turns by weight."),
     ("log", "What is logged."),
 ];
 
@@ -225,6 +226,19 @@ pub(crate) static KEYS: &[Key] = &[
         "Reason phrases in error answers.")
         .coturn(&[same("include-reason-string")]),
 
+    key("redirect.servers",
+        List("a server such as turn:192.0.2.7:3478?transport=udp or turns:192.0.2.7?name=turn.example.org&weight=2",
+            |d, t| push(&mut d.config.redirect.servers, super::alternate::read(t))), &[],
+        "Servers for clients of the same transport and family: turn:ADDRESS:PORT?transport=udp, with &weight=2 for a double share, with &name=NAME for the name in a TLS certificate. Without transport, turn: is for UDP and TCP.")
+        .coturn(&[how("alternate-server", How::With(plain_alternate)),
+                  how("tls-alternate-server", How::With(tls_alternate)),
+                  how("udp-alternate-server", How::With(udp_alternate)),
+                  how("tcp-alternate-server", How::With(tcp_alternate))]),
+    key("redirect.at", List("an IP address", |d, t| push(&mut d.config.redirect.at, value::address(t))), &[],
+        "Addresses of this server at which alone clients are sent away, such as anycast ones (RFC 8155). Empty: all."),
+    key("redirect.before-auth", Flag(|d| &mut d.config.redirect.before_auth), &["false"],
+        "Send clients away before they have shown credentials; the answer cannot be protected then."),
+
     key("log.level", Text(|d| &mut d.config.log.level, "error, warn, info, debug, trace or a filter"), &["info"],
         "error, warn, info, debug, trace, or a filter such as warn,hairpin::turn=debug.")
         .coturn(&[how("verbose", How::As("info")).short('v'), how("Verbose", How::As("debug")).short('V'),
@@ -300,6 +314,34 @@ fn keep_is_client(text: &str) -> String {
 /// In coturn, only the first character counts.
 fn first_character(text: &str) -> String {
     text.chars().take(1).collect()
+}
+
+/// In coturn, only an address and perhaps a port stand there; an IPv6 address may be bare.
+fn alternate_url(scheme: &str, text: &str, query: &str) -> String {
+    match text.parse::<std::net::Ipv6Addr>() {
+        Ok(ip) => format!("{scheme}:[{ip}]{query}"),
+        Err(_) => format!("{scheme}:{text}{query}"),
+    }
+}
+
+/// In coturn, such a server is for UDP and TCP.
+fn plain_alternate(text: &str) -> String {
+    alternate_url("turn", text, "")
+}
+
+/// In coturn, such a server is for TLS.
+fn tls_alternate(text: &str) -> String {
+    alternate_url("turns", text, "")
+}
+
+/// In coturn, such a server is for UDP alone.
+fn udp_alternate(text: &str) -> String {
+    alternate_url("turn", text, "?transport=udp")
+}
+
+/// In coturn, such a server is for TCP alone.
+fn tcp_alternate(text: &str) -> String {
+    alternate_url("turn", text, "?transport=tcp")
 }
 
 /// In coturn, the level is called `warning`.

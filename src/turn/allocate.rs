@@ -76,6 +76,9 @@ impl Server {
         answer: &mut Answer,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
+        if self.setup.options.redirect.before_auth {
+            self.redirect(now.time, message, answer)?;
+        }
         let owner = self.authenticate(now, message, answer)?;
         if let Some(id) = self.live(now.time, &answer.path) {
             return self.repeat(now.time, id, &owner, answer, out);
@@ -86,6 +89,7 @@ impl Server {
         if is_tunnel(answer.path.client.ip()) {
             return Err(Refusal::Forbidden);
         }
+        self.redirect(now.time, message, answer)?;
         let request = request::Allocate::parse(message)?;
         let (todo, missing) = self.families(&request, &answer.path)?;
         let ticket = Ticket(self.openings.vacant_key() as u32);
@@ -103,6 +107,20 @@ impl Server {
             gone: false,
         });
         Ok(Outcome::Later)
+    }
+
+    /// Refuses a good request for something new if another server is to have it. What was reserved is here, so
+    /// who shows a token stays.
+    fn redirect(&mut self, now: Time, message: &Message<'_>, answer: &Answer) -> Result<(), Refusal> {
+        let redirect = &self.setup.options.redirect;
+        if redirect.targets.is_empty() || self.live(now, &answer.path).is_some() {
+            return Ok(());
+        }
+        if request::Allocate::parse(message)?.token.is_some() {
+            return Ok(());
+        }
+        let alternate = self.turns.next(&self.setup.options.redirect, &answer.path);
+        alternate.map_or(Ok(()), |alternate| Err(Refusal::Alternate(alternate)))
     }
 
     /// A 5-tuple that has an allocation: the request that made it is answered again, others are refused.

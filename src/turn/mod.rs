@@ -17,6 +17,7 @@ mod options;
 mod permission;
 mod ports;
 mod random;
+pub mod redirect;
 mod relay;
 pub mod reply;
 mod request;
@@ -42,6 +43,7 @@ use allocate::Opening;
 use limits::Sources;
 use ports::Ports;
 use random::Random;
+use redirect::Turns;
 use reply::{Answer, Challenge, Refusal};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -74,6 +76,7 @@ pub struct Server {
     timers: Timers<Due>,
     sources: Sources,
     random: Random,
+    turns: Turns,
     actions: VecDeque<Action>,
     counters: Counters,
     keys: Vec<Key>,
@@ -118,6 +121,7 @@ impl Server {
             timers: Timers::new(now.time),
             sources: Sources::new(options.unauthenticated),
             random: Random::new(seed),
+            turns: Turns::default(),
             actions: VecDeque::new(),
             counters: Counters::default(),
             keys: Vec::new(),

@@ -3,6 +3,7 @@
 use super::discovery::Quad;
 use super::limits::Quotas;
 use super::random::Random;
+use super::redirect::Redirect;
 use super::types::Path;
 use crate::auth::key::Algorithm;
 use crate::wire::address::Family;
@@ -61,6 +62,8 @@ pub struct Options {
     pub discovery: [Option<Quad>; 2],
     /// Tell of routes: there is a fast path to carry them.
     pub routes: bool,
+    /// Where clients are sent instead of being served.
+    pub redirect: Redirect,
 }
 
 impl Default for Options {
@@ -91,6 +94,7 @@ impl Default for Options {
             mapped_address: false,
             reasons: false,
             routes: false,
+            redirect: Redirect::default(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Success and refusal, to bytes. The one match from a refusal to an error code.
 
 use super::Options;
+use super::redirect::Alternate;
 use super::types::Path;
 use crate::auth::check::{Denial, Mac};
 use crate::auth::key::Key;
@@ -12,6 +13,8 @@ pub const UNKNOWN_LISTED: usize = 8;
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// Another server is to be asked.
+    Alternate(Alternate),
     /// Its content is wrong.
     BadRequest,
     /// No credentials, or wrong ones.
@@ -95,6 +98,7 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
+            Self::Alternate(_) => Code::TRY_ALTERNATE,
             Self::BadRequest => Code::BAD_REQUEST,
             Self::Unauthenticated => Code::UNAUTHENTICATED,
             Self::StaleNonce => Code::STALE_NONCE,
@@ -184,6 +188,9 @@ impl Answer {
         writer.error(code, if options.reasons { code.phrase() } else { "" });
         if let Refusal::Unknown(list) = refusal {
             writer.attribute(attribute::UNKNOWN_ATTRIBUTES, &list.value().collect::<Vec<u8>>());
+        }
+        if let Refusal::Alternate(alternate) = refusal {
+            alternate.put(&options.redirect, &self.path, &mut writer);
         }
         if let Some(challenge) = challenge {
             put_challenge(&mut writer, challenge);

@@ -5,6 +5,8 @@
 pub struct Code(pub u16);
 
 impl Code {
+    /// Another server is to be asked.
+    pub const TRY_ALTERNATE: Self = Self(300);
     /// The request was malformed.
     pub const BAD_REQUEST: Self = Self(400);
     /// Credentials are missing or wrong.
@@ -36,6 +38,7 @@ impl Code {
     #[must_use]
     pub fn phrase(self) -> &'static str {
         match self.0 {
+            300 => "Try Alternate",
             400 => "Bad Request",
             401 => "Unauthenticated",
             403 => "Forbidden",

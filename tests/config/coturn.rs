@@ -156,7 +156,7 @@ fn a_flag_that_says_yes_is_on() {
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
     let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\noauth\n\
-        alternate-server=192.0.2.1\nprometheus\nweb-admin\ncli\nCA-file=/x\nacme-redirect=http://x\nproc-user=turn\ndaemon";
+        prometheus\nweb-admin\ncli\nCA-file=/x\nacme-redirect=http://x\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
         assert_says(&warnings, &format!(": {name}: has no effect"));
@@ -320,4 +320,21 @@ fn a_converted_file_means_the_same() {
 fn a_file_with_wrong_values_is_not_converted() {
     let errors = config::convert("t.conf", &with_user("listening-port=70000\nfoo-bar-baz")).unwrap_err();
     assert_eq!(errors.len(), 2);
+}
+
+#[test]
+fn alternate_servers_are_those_of_each_transport() {
+    let text = "alternate-server=192.0.2.1\nalternate-server=2001:db8::1\nudp-alternate-server=192.0.2.2:3479\n\
+        tcp-alternate-server=[2001:db8::2]:3480\ntls-alternate-server=192.0.2.3";
+    let servers = good("t.conf", &with_user(text)).config.redirect.servers;
+    let seen: Vec<_> = servers.iter().map(|s| (s.addr.to_string(), s.udp, s.tcp, s.tls)).collect();
+    let wanted = [
+        ("192.0.2.1:3478", true, true, false),
+        ("[2001:db8::1]:3478", true, true, false),
+        ("192.0.2.2:3479", true, false, false),
+        ("[2001:db8::2]:3480", false, true, false),
+        ("192.0.2.3:5349", false, false, true),
+    ];
+    assert_eq!(seen, wanted.map(|(at, udp, tcp, tls)| (at.to_owned(), udp, tcp, tls)));
+    assert_says(&bad("t.conf", &with_user("alternate-server=turn.example.org")), "write it in numbers");
 }

@@ -85,3 +85,39 @@ fn a_file_of_secrets_that_is_missing_or_empty_is_an_error() {
     let empty = crate::file("empty", "# nothing\n");
     assert_says(&bad("t.toml", &format!("auth.secrets-file = {empty:?}\n")), "holds nothing");
 }
+
+#[test]
+fn servers_to_which_clients_are_sent_are_uris_with_a_weight_and_a_name() {
+    let text = "[redirect]\nservers = [\"turn:192.0.2.1\", \"turn:[2001:db8::1]:3479?transport=udp&weight=2\", \
+        \"turns:192.0.2.2?name=turn.example.org\"]\nat = [\"192.0.0.10\"]\nbefore-auth = true\n";
+    let redirect = good("t.toml", text).config.redirect;
+    let seen: Vec<_> = redirect.servers.iter().map(|s| (s.addr.to_string(), s.udp, s.tcp, s.tls, s.weight)).collect();
+    let wanted = [
+        ("192.0.2.1:3478".to_owned(), true, true, false, 1),
+        ("[2001:db8::1]:3479".to_owned(), true, false, false, 2),
+        ("192.0.2.2:5349".to_owned(), false, false, true, 1),
+    ];
+    assert_eq!(seen, wanted);
+    assert_eq!(redirect.servers[2].name.as_deref(), Some("turn.example.org"));
+    assert_eq!((redirect.at.len(), redirect.before_auth), (1, true));
+}
+
+#[test]
+fn a_server_that_cannot_be_one_is_an_error_with_a_remedy() {
+    for (server, remedy) in [
+        ("http:192.0.2.1", "write turn:ADDRESS:PORT or turns:ADDRESS:PORT"),
+        ("turn:turn.example.org", "write it in numbers"),
+        ("turn:0.0.0.0", "is no address of a server"),
+        ("turn:192.0.2.1?transport=sctp", "is neither udp nor tcp"),
+        ("turns:192.0.2.1?transport=udp", "write turns: with transport=tcp"),
+        ("turn:192.0.2.1?weight=0", "a whole number from 1 to 1000"),
+        ("turn:192.0.2.1?name=x.example.org", "remove it or write turns:"),
+        ("turns:192.0.2.1?name=ö.example.org", "xn--"),
+        ("turn:192.0.2.1?colour=red", "write transport=, name= or weight="),
+    ] {
+        let errors = bad("t.toml", &format!("[redirect]\nservers = [\"{server}\"]\n"));
+        assert_says(&errors, "t.toml:2:");
+        assert_says(&errors, remedy);
+    }
+    assert_says(&bad("t.toml", "[redirect]\nat = [\"192.0.0.10\"]\n"), "name a server in redirect.servers");
+}

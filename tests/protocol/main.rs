@@ -22,6 +22,7 @@ mod limits;
 mod nat;
 mod operations;
 mod permission;
+mod redirect;
 mod refresh;
 mod reservation;
 mod rest;
