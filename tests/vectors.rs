@@ -438,3 +438,33 @@ fn a_time_limited_password_is_the_hmac_of_the_name() {
     let sha256 = "05ASnX6jNRxDYXbvr2SyEwLh4PPQJ/DW0r+F8/5qeL4=";
     assert_eq!(rest::password("north", "1735689600:alice", Hash::Sha256), sha256);
 }
+
+/// RFC 7635 appendix A: A256GCM and A128GCM, opened and made again.
+#[test]
+fn access_tokens() {
+    use hairpin::auth::token::{Cipher, Content, Tokens, seal};
+    const SERVER: &str = "blackdow.carleon.gov";
+    const LONG: &[u8] = b"HGkj32KJGiuy098sdfaqbNjOiaz71923";
+    const SESSION: &[u8] = b"ZksjpweoixXmvn67534m";
+    const ISSUED: u64 = 92_470_300_704_768;
+    for (cipher, hex) in [
+        (
+            Cipher::A256Gcm,
+            "000c68346a336b326c326e346235617ef134a3d5e44e9a19cc7dc104b0c03d03\
+             b2a551d8fdf5cd3b6dca6f10cfb77e5b2ddec84d293a5c50499359f0c2e26f76",
+        ),
+        (
+            Cipher::A128Gcm,
+            "000c68346a336b326c326e3462357fb9e99f0827be3df1e1bd651493d3031d36\
+             df57079784aee5eacb65fad4f27fab1a3f97974b69f851b24bf5af09eda357e0",
+        ),
+    ] {
+        let token = bytes(hex);
+        let mut tokens = Tokens::new(SERVER);
+        tokens.add("kid", cipher, LONG, None).unwrap();
+        let opened = tokens.open("kid", &token, ISSUED >> 16).unwrap();
+        assert_eq!((opened.sha1_key().as_bytes(), opened.left), (SESSION, 3605));
+        let content = Content { session_key: SESSION, issued: ISSUED, lifetime: 3600 };
+        assert_eq!(seal(cipher, LONG, SERVER, *b"h4j3k2l2n4b5", content).unwrap(), token);
+    }
+}

@@ -1,7 +1,8 @@
-//! Judges the long-term credentials of one request (RFC 8489 §9.2.4).
+//! Judges the credentials of one request: long-term ones (RFC 8489 §9.2.4), and access tokens (RFC 7635 §7).
 
 use super::key::{Algorithm, Key};
 use super::nonce::{Judgement, Nonces};
+use super::token::Tokens;
 use super::{Claim, Credentials, Owner, Standing, unquoted};
 use crate::wire::{Message, attribute, integrity, value};
 use std::net::SocketAddr;
@@ -29,6 +30,19 @@ pub struct Grant {
     pub key: Key,
     /// The integrity attribute for the answer.
     pub mac: Mac,
+    /// What a token gave beside, if one was shown.
+    pub session: Option<Session>,
+}
+
+/// What a token gives for a while: an allocation keeps it, so that later requests need not show the token.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// The key of MESSAGE-INTEGRITY.
+    pub sha1: Key,
+    /// The key of MESSAGE-INTEGRITY-SHA256.
+    pub sha256: Key,
+    /// How many seconds the token still lasts.
+    pub left: u64,
 }
 
 /// Why a request is not served, where nothing of it was proved.
@@ -73,6 +87,9 @@ impl Judge<'_> {
         if matches!(proof, Proof::Sha1(..)) && !self.serves_rfc_5389() {
             return Err(Denial::Unauthenticated);
         }
+        if let (Some(tokens), Some(token)) = (self.credentials.tokens(), message.attribute(attribute::ACCESS_TOKEN)) {
+            return self.check_token(message, &proof, (tokens, token), wall, from);
+        }
         let claimed = Claimed::of(message)?;
         let judgement = self.nonces.judge(wall, from, claimed.nonce);
         if judgement == Judgement::Foreign {
@@ -89,7 +106,67 @@ impl Judge<'_> {
         if judgement == Judgement::Stale {
             return Err(Denial::StaleNonce);
         }
-        Ok(Grant { owner, expired, key, mac })
+        Ok(Grant { owner, expired, key, mac, session: None })
+    }
+
+    /// Judges a request with an access token; it need not name a realm.
+    fn check_token(
+        &self,
+        message: &Message<'_>,
+        proof: &Proof<'_>,
+        (tokens, token): (&Tokens, &[u8]),
+        wall: u64,
+        from: SocketAddr,
+    ) -> Result<Grant, Denial> {
+        let fresh = self.recent(message, wall, from)?;
+        let kid = message.attribute(attribute::USERNAME).ok_or(Denial::BadRequest)?;
+        let kid = std::str::from_utf8(kid).map_err(|_| Denial::Unauthenticated)?;
+        let opened = tokens.open(kid, token, wall).ok_or(Denial::Unauthenticated)?;
+        let session = Session { sha1: opened.sha1_key(), sha256: opened.sha256_key(), left: opened.left };
+        let owner = Owner::vouched(kid, &session.sha1);
+        let grant = self.signed(message, proof, fresh, (&session, owner)).ok_or(Denial::Unauthenticated)??;
+        Ok(Grant { session: Some(session), ..grant })
+    }
+
+    /// Judges a request without a token by the session that an earlier token gave; none if the request is not
+    /// of that session and must be judged as any other.
+    pub fn resume(
+        &self,
+        message: &Message<'_>,
+        wall: u64,
+        from: SocketAddr,
+        (session, owner): (&Session, &Owner),
+    ) -> Option<Result<Grant, Denial>> {
+        let proof = Proof::of(message).ok()?;
+        let allowed = !matches!(proof, Proof::Sha1(..)) || self.serves_rfc_5389();
+        let fresh = self.recent(message, wall, from).ok().filter(|_| allowed)?;
+        self.signed(message, &proof, fresh, (session, owner.clone()))
+    }
+
+    /// The grant of a session whose key made the integrity; none if another key did.
+    fn signed(
+        &self,
+        message: &Message<'_>,
+        proof: &Proof<'_>,
+        fresh: bool,
+        (session, owner): (&Session, Owner),
+    ) -> Option<Result<Grant, Denial>> {
+        let (key, mac) = proof.of_session(session);
+        if !proof.is_by(message, key) {
+            return None;
+        }
+        let grant = Grant { owner, expired: false, key: key.clone(), mac, session: None };
+        Some(if fresh { Ok(grant) } else { Err(Denial::StaleNonce) })
+    }
+
+    /// Whether the nonce is fresh; one that was never given out ends the matter.
+    fn recent(&self, message: &Message<'_>, wall: u64, from: SocketAddr) -> Result<bool, Denial> {
+        let nonce = message.attribute(attribute::NONCE).ok_or(Denial::BadRequest)?;
+        match self.nonces.judge(wall, from, nonce) {
+            Judgement::Foreign => Err(Denial::StaleNonce),
+            Judgement::Stale => Ok(false),
+            Judgement::Fresh => Ok(true),
+        }
     }
 
     /// Clients that know only MD5 keys and SHA-1 integrity may come in; without MD5 neither is enough.
@@ -174,6 +251,14 @@ impl<'m> Proof<'m> {
             }
         }
         found
+    }
+
+    /// The key of a session that must have made it, and the integrity attribute of the answer.
+    fn of_session<'s>(&self, session: &'s Session) -> (&'s Key, Mac) {
+        match self {
+            Self::Sha1(..) => (&session.sha1, Mac::Sha1),
+            Self::Sha256(..) => (&session.sha256, Mac::Sha256),
+        }
     }
 
     /// This key made it.

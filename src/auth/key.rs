@@ -49,8 +49,17 @@ impl Algorithm {
 pub struct Key {
     /// The key, then zeros.
     bytes: [u8; 32],
-    /// Which of the two lengths it has.
-    algorithm: Algorithm,
+    /// What it is, which is also how long it is.
+    kind: Kind,
+}
+
+/// What a key is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Made of a password.
+    LongTerm(Algorithm),
+    /// The session key of a token, for SHA-1: 20 bytes.
+    Session,
 }
 
 impl Key {
@@ -79,13 +88,21 @@ impl Key {
     pub fn md5(key: [u8; 16]) -> Self {
         let mut bytes = [0; 32];
         bytes[..16].copy_from_slice(&key);
-        Self { bytes, algorithm: Algorithm::Md5 }
+        Self { bytes, kind: Kind::LongTerm(Algorithm::Md5) }
     }
 
     /// A key of the SHA-256 kind.
     #[must_use]
     pub const fn sha256(bytes: [u8; 32]) -> Self {
-        Self { bytes, algorithm: Algorithm::Sha256 }
+        Self { bytes, kind: Kind::LongTerm(Algorithm::Sha256) }
+    }
+
+    /// The session key of an access token.
+    #[must_use]
+    pub(super) fn session(key: [u8; 20]) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..20].copy_from_slice(&key);
+        Self { bytes, kind: Kind::Session }
     }
 
     /// Takes a key as stored; 16 bytes are MD5's, 32 bytes SHA-256's, anything else is no key.
@@ -109,18 +126,22 @@ impl Key {
         Self::from_bytes(&bytes[..text.len() / 2])
     }
 
-    /// How it was made, which is also how long it is.
+    /// How it was made of a password, if it was.
     #[must_use]
-    pub const fn algorithm(&self) -> Algorithm {
-        self.algorithm
+    pub const fn algorithm(&self) -> Option<Algorithm> {
+        match self.kind {
+            Kind::LongTerm(algorithm) => Some(algorithm),
+            Kind::Session => None,
+        }
     }
 
     /// The key itself, to sign with.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        match self.algorithm {
-            Algorithm::Md5 => &self.bytes[..16],
-            Algorithm::Sha256 => &self.bytes,
+        match self.kind {
+            Kind::LongTerm(Algorithm::Md5) => &self.bytes[..16],
+            Kind::LongTerm(Algorithm::Sha256) => &self.bytes,
+            Kind::Session => &self.bytes[..20],
         }
     }
 
@@ -134,7 +155,7 @@ impl Key {
 impl PartialEq for Key {
     /// Takes the same time wherever two keys of one kind differ.
     fn eq(&self, other: &Self) -> bool {
-        self.algorithm == other.algorithm && self.bytes.ct_eq(&other.bytes).into()
+        self.kind == other.kind && self.bytes.ct_eq(&other.bytes).into()
     }
 }
 
@@ -143,7 +164,10 @@ impl Eq for Key {}
 impl fmt::Debug for Key {
     /// Names the kind, never the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({:?})", self.algorithm)
+        match self.kind {
+            Kind::LongTerm(algorithm) => write!(f, "Key({algorithm:?})"),
+            Kind::Session => f.write_str("Key(Session)"),
+        }
     }
 }
 
@@ -274,6 +298,11 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
     hash
+}
+
+/// Hashes bytes to what SHA-1 makes of them.
+pub(super) fn sha1(bytes: &[u8]) -> [u8; 20] {
+    sha1::Sha1::digest(bytes).into()
 }
 
 /// The value of a hexadecimal digit.

@@ -2,7 +2,7 @@
 //!
 //! Pure: time, randomness and keys come in as values; nothing here does I/O, locks or remembers a client.
 //! Read `key` first (what a password becomes), then this file (whose keys are known), `rest` (users that
-//! are known by what they show), `nonce` (proof that a request is recent), and `peers` by itself.
+//! are known by what they show), `token` (the same, sealed by a third party), `nonce` (proof that a request is recent), and `peers` by itself.
 
 pub mod check;
 pub mod key;
@@ -10,6 +10,7 @@ pub mod nonce;
 pub mod peers;
 mod range;
 pub mod rest;
+pub mod token;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,6 +21,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use key::{Algorithm, Key, NotAllowed, Part, opaque_string, saslprep, user_hash};
 use rest::Term;
+use token::Tokens;
 
 /// The longest user name that is looked up, in bytes. RFC 8489 §14.3 says below 509, RFC 5389 below 513;
 /// 763 is what other attributes of text may take to decode, and a bound on what a stranger can make us
@@ -44,6 +46,8 @@ pub struct Credentials {
     secrets: Vec<Zeroizing<String>>,
     /// How those names are read.
     rest: rest::Rules,
+    /// What opens access tokens, where third parties may authorise.
+    tokens: Option<Tokens>,
     /// Keys that nobody has, MD5 and SHA-256.
     dummies: [Key; 2],
     /// The most keys that any user has for one algorithm.
@@ -84,13 +88,16 @@ pub enum Standing {
     Unknown,
 }
 
-/// A user, as allocations remember who made them. Two are the same if the names are.
+/// A user, as allocations remember who made them. Two are the same if their names are, and if both or neither
+/// came with a token.
 #[derive(Clone, Debug)]
 pub struct Owner {
     /// The user name, prepared; a time-limited one whole, as it was sent.
     pub name: Arc<str>,
     /// Whose quota is charged: the identity in a time-limited name, without the time; else the name.
     pub quota: Arc<str>,
+    /// The name is that of a key of a third party, who vouches for somebody unnamed.
+    pub by_token: bool,
 }
 
 /// A user with keys of its own.
@@ -120,6 +127,7 @@ impl Credentials {
             hashes: HashMap::new(),
             secrets: Vec::new(),
             rest: rest::Rules::default(),
+            tokens: None,
             dummies: [Key::md5(md5), Key::sha256(sha256)],
             widest: 1,
         }
@@ -130,7 +138,7 @@ impl Credentials {
         let prepared = opaque_string(name).map_err(|error| NotAllowed { part: Part::User, ..error })?;
         let keys = self.keys_of(name, secret)?;
         for algorithm in [Algorithm::Md5, Algorithm::Sha256] {
-            let count = keys.iter().filter(|key| key.algorithm() == algorithm).count();
+            let count = keys.iter().filter(|key| key.algorithm() == Some(algorithm)).count();
             self.widest = self.widest.max(count);
         }
         self.index(name, Owner::plain(&prepared), keys);
@@ -147,6 +155,17 @@ impl Credentials {
         self.rest = rules;
     }
 
+    /// Lets third parties authorise with tokens, beside everybody else.
+    pub fn accept_tokens(&mut self, tokens: Tokens) {
+        self.tokens = Some(tokens);
+    }
+
+    /// What opens access tokens, where third parties may authorise.
+    #[must_use]
+    pub const fn tokens(&self) -> Option<&Tokens> {
+        self.tokens.as_ref()
+    }
+
     /// The realm, prepared, as clients are told it.
     #[must_use]
     pub fn realm(&self) -> &str {
@@ -156,7 +175,7 @@ impl Credentials {
     /// Whether there is nobody who could ever come in.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.secrets.is_empty()
+        self.users.is_empty() && self.secrets.is_empty() && self.tokens.as_ref().is_none_or(Tokens::is_empty)
     }
 
     /// Finds who a request is from, and fills `keys` with those that its integrity may be made with.
@@ -191,7 +210,7 @@ impl Credentials {
         };
         let Some(user) = user else { return issued };
         keys.clear();
-        keys.extend(user.keys.iter().filter(|key| key.algorithm() == algorithm).cloned());
+        keys.extend(user.keys.iter().filter(|key| key.algorithm() == Some(algorithm)).cloned());
         Standing::Known(user.owner.clone())
     }
 
@@ -314,6 +333,7 @@ impl fmt::Debug for Credentials {
             .field("realm", &self.realm)
             .field("users", &self.users.len())
             .field("secrets", &self.secrets.len())
+            .field("tokens", &self.tokens)
             .finish_non_exhaustive()
     }
 }
@@ -345,7 +365,15 @@ impl Owner {
     #[must_use]
     pub fn plain(name: &str) -> Self {
         let name: Arc<str> = name.into();
-        Self { quota: Arc::clone(&name), name }
+        Self { quota: Arc::clone(&name), name, by_token: false }
+    }
+
+    /// Somebody for whom the holder of a key vouches. The token names nobody, so its session key stands for
+    /// whose quota is charged: else all clients of one authorisation server would be one user.
+    fn vouched(kid: &str, session: &Key) -> Self {
+        let id = ring::digest::digest(&ring::digest::SHA256, session.as_bytes());
+        let id: String = id.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { name: kid.into(), quota: format!("{kid} {id}").into(), by_token: true }
     }
 
     /// The holder of a time-limited name.
@@ -358,7 +386,7 @@ impl Owner {
 
 impl PartialEq for Owner {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.name == other.name && self.by_token == other.by_token
     }
 }
 

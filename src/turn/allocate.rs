@@ -3,6 +3,7 @@
 //! An Allocate request is judged at once; what it needs of the world (a quota, sockets) is asked for with
 //! actions, and an [`Opening`] remembers it until the answers have come.
 
+use super::lease::{Lease, Proven, within};
 use super::limits::Bucket;
 use super::ports::{Search, Want};
 use super::relay::ICMP_RATE;
@@ -29,6 +30,7 @@ const RESERVATION: Duration = Duration::from_secs(30);
 pub(super) struct Opening {
     answer: Answer,
     owner: Owner,
+    lease: Option<Lease>,
     request: request::Allocate,
     /// Families still to be opened, the next one last.
     todo: Vec<Family>,
@@ -79,7 +81,7 @@ impl Server {
         if self.setup.options.redirect.before_auth {
             self.redirect(now.time, message, answer)?;
         }
-        let owner = self.authenticate(now, message, answer)?;
+        let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         if let Some(id) = self.live(now.time, &answer.path) {
             return self.repeat(now.time, id, &owner, answer, out);
         }
@@ -97,6 +99,7 @@ impl Server {
         self.openings.insert(Opening {
             answer: answer.clone(),
             owner,
+            lease,
             request,
             todo,
             attempt: None,
@@ -295,7 +298,8 @@ impl Server {
     /// Adds the allocation of an opening to the table.
     fn install(&mut self, now: Time, opening: &Opening, token: Option<Token>) -> Id {
         let options = &self.setup.options;
-        let expires = now.after(grant_lifetime(opening.request.lifetime, options.lifetime));
+        let lifetime = grant_lifetime(opening.request.lifetime, options.lifetime);
+        let expires = now.after(within(opening.lease.as_ref(), now, lifetime));
         let relay = |(id, local): (RelayId, SocketAddr)| {
             let public = SocketAddr::new(options.addresses.public(local.ip()), local.port());
             Relay { id, local, public, expires }
@@ -303,6 +307,7 @@ impl Server {
         let id = self.table.insert(Allocation {
             path: opening.answer.path,
             owner: opening.owner.clone(),
+            lease: opening.lease.clone(),
             transaction: *opening.answer.transaction(),
             made: now,
             token,
@@ -363,12 +368,14 @@ impl Server {
         answer: &mut Answer,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
-        let id = self.owned(now, message, answer)?;
+        let (id, lease) = self.owned_by(now, message, answer)?;
         let request = request::Refresh::parse(message)?;
         let families = self.held(now.time, id, request.family)?;
+        let longest = self.setup.options.lifetime;
+        let lease = self.renew(id, lease);
         let lifetime = match request.lifetime {
             Some(0) => Duration::ZERO,
-            asked => grant_lifetime(asked, self.setup.options.lifetime),
+            asked => within(lease, now.time, grant_lifetime(asked, longest)),
         };
         for family in families {
             self.set_end(now.time, id, family, lifetime);
@@ -377,6 +384,15 @@ impl Server {
             writer.number(attribute::LIFETIME, seconds(lifetime));
         });
         Ok(Outcome::Replied)
+    }
+
+    /// Lets an allocation live by a new token, if there is one; the token that it lives by now.
+    fn renew(&mut self, id: Id, new: Option<Lease>) -> Option<&Lease> {
+        let lease = &mut self.table.get_mut(id)?.lease;
+        if new.is_some() {
+            *lease = new;
+        }
+        lease.as_ref()
     }
 
     /// The families that a Refresh is about. One that the allocation lacks: "443 (Peer Address Family

@@ -104,7 +104,8 @@ impl Server {
 
     /// The required attributes of a request that are not known here.
     pub(super) fn unknown(&self, message: &Message<'_>, path: &Path) -> Option<Unknown> {
-        let known = if message.method() == Method::BINDING && self.quad(path).is_some() { &ASKED[..] } else { &[] };
-        Unknown::beyond(message, known)
+        let discovers = message.method() == Method::BINDING && self.quad(path).is_some();
+        let tokens = self.takes_tokens();
+        Unknown::beyond(message, |code| discovers && ASKED.contains(&code) || tokens && code == attribute::ACCESS_TOKEN)
     }
 }

@@ -12,6 +12,7 @@ mod binding;
 mod channel;
 pub mod discovery;
 mod expire;
+mod lease;
 pub mod limits;
 mod options;
 mod permission;
@@ -38,8 +39,10 @@ use crate::auth::check::{Grant, Judge, algorithm_list};
 use crate::auth::key::Key;
 use crate::auth::nonce::Nonces;
 use crate::auth::peers::Policy;
-use crate::wire::{Class, Kind, Message, Method};
+use crate::auth::token::Tokens;
+use crate::wire::{Class, Kind, Message, Method, attribute};
 use allocate::Opening;
+use lease::{Lease, Proven};
 use limits::Sources;
 use ports::Ports;
 use random::Random;
@@ -288,6 +291,7 @@ impl Server {
             realm: self.setup.credentials.realm(),
             nonce,
             algorithms: &self.algorithms,
+            third_party: self.setup.credentials.tokens().map(Tokens::server),
         });
         answer.refuse(&self.setup.options, out, refusal, challenge);
         Verdict::Reply
@@ -295,15 +299,20 @@ impl Server {
 
     /// Who sent a request; from here on its answer carries integrity. Then, and only then, its unknown
     /// attributes count (RFC 8489 §6.3.1: authentication comes first).
-    fn authenticate(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Owner, Refusal> {
-        let owner = if self.setup.options.anonymous {
-            Owner::plain("")
+    fn authenticate(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Proven, Refusal> {
+        let proven = if self.setup.options.anonymous {
+            Proven { owner: Owner::plain(""), lease: None }
         } else {
             let grant = self.judge(now, message, answer)?;
             answer.proof = Some((grant.key, grant.mac));
-            grant.owner
+            Proven { owner: grant.owner, lease: grant.session.map(|session| Lease::new(now.time, session)) }
         };
-        self.unknown(message, &answer.path).map_or(Ok(owner), |list| Err(Refusal::Unknown(list)))
+        self.unknown(message, &answer.path).map_or(Ok(proven), |list| Err(Refusal::Unknown(list)))
+    }
+
+    /// Third parties may authorise clients.
+    fn takes_tokens(&self) -> bool {
+        self.setup.credentials.tokens().is_some()
     }
 
     /// Judges credentials. An expired time-limited name is good for what exists, never for something new.
@@ -311,7 +320,16 @@ impl Server {
         let setup = &self.setup;
         let judge =
             Judge { credentials: &setup.credentials, nonces: &setup.nonces, offered: &setup.options.algorithms };
-        let grant = judge.check(message, now.wall, answer.path.client, &mut self.keys)?;
+        let shows_token = message.attribute(attribute::ACCESS_TOKEN).is_some();
+        let held = self.table.at_path(&answer.path).and_then(|id| self.table.get(id)).filter(|_| !shows_token);
+        let resumed = held.and_then(|held| {
+            let lease = held.lease.as_ref().filter(|lease| lease.ends > now.time)?;
+            judge.resume(message, now.wall, answer.path.client, (&lease.session, &held.owner))
+        });
+        let grant = match resumed {
+            Some(resumed) => resumed?,
+            None => judge.check(message, now.wall, answer.path.client, &mut self.keys)?,
+        };
         // An allocation that has ended and waits to be swept is none, or it would make room for a new one.
         let new = self.live(now.time, &answer.path).is_none();
         if grant.expired && new { Err(Refusal::Unauthenticated) } else { Ok(grant) }
@@ -319,10 +337,21 @@ impl Server {
 
     /// The client's allocation, if the request proves that its sender made it (RFC 8656 §5: 437 and 441).
     fn owned(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Id, Refusal> {
-        let owner = self.authenticate(now, message, answer)?;
+        self.owned_by(now, message, answer).map(|(id, _)| id)
+    }
+
+    /// The same, and the token that the request showed. A token names nobody: any that is good will do for an
+    /// allocation that was made with one, or none could be renewed.
+    fn owned_by(
+        &mut self,
+        now: Now,
+        message: &Message<'_>,
+        answer: &mut Answer,
+    ) -> Result<(Id, Option<Lease>), Refusal> {
+        let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         let id = self.live(now.time, &answer.path).ok_or(Refusal::Mismatch)?;
-        match self.table.get(id) {
-            Some(allocation) if allocation.owner == owner => Ok(id),
+        match self.table.get(id).map(|allocation| &allocation.owner) {
+            Some(of) if *of == owner || of.by_token && owner.by_token => Ok((id, lease)),
             _ => Err(Refusal::WrongCredentials),
         }
     }

@@ -52,18 +52,18 @@ impl Unknown {
     /// Lists the required attributes of a message that this server does not know.
     #[must_use]
     pub fn of(message: &Message<'_>) -> Option<Self> {
-        Self::beyond(message, &[])
+        Self::beyond(message, |_| false)
     }
 
-    /// Lists the required attributes of a message that this server does not know, but for these.
+    /// Lists the required attributes of a message that this server does not know, but for those that it knows by choice.
     #[must_use]
-    pub fn beyond(message: &Message<'_>, known: &[u16]) -> Option<Self> {
+    pub fn beyond(message: &Message<'_>, by_choice: impl Fn(u16) -> bool) -> Option<Self> {
         let mut list = Self { codes: [0; UNKNOWN_LISTED], len: 0 };
         for (code, _) in message.attributes() {
             if list.len == UNKNOWN_LISTED {
                 break;
             }
-            if attribute::is_required(code) && !attribute::is_known(code) && !known.contains(&code) {
+            if attribute::is_required(code) && !attribute::is_known(code) && !by_choice(code) {
                 list.add(code);
             }
         }
@@ -143,6 +143,9 @@ pub struct Challenge<'a> {
     pub nonce: &'a [u8],
     /// PASSWORD-ALGORITHMS; empty if none are offered.
     pub algorithms: &'a [u8],
+    /// THIRD-PARTY-AUTHORIZATION: by which name authorisation servers know this one. RFC 7635 has it in 401
+    /// alone, but clients such as coturn's take each challenge anew.
+    pub third_party: Option<&'a str>,
 }
 
 impl Answer {
@@ -223,12 +226,15 @@ impl Answer {
     }
 }
 
-/// REALM, NONCE and, whenever the nonce promises them, PASSWORD-ALGORITHMS.
+/// REALM, NONCE and, whenever the nonce promises them, PASSWORD-ALGORITHMS; then who else may authorise.
 fn put_challenge(writer: &mut Writer<'_>, challenge: Challenge<'_>) {
     writer.attribute(attribute::REALM, challenge.realm.as_bytes());
     writer.attribute(attribute::NONCE, challenge.nonce);
     if !challenge.algorithms.is_empty() {
         writer.attribute(attribute::PASSWORD_ALGORITHMS, challenge.algorithms);
+    }
+    if let Some(server) = challenge.third_party {
+        writer.attribute(attribute::THIRD_PARTY_AUTHORIZATION, server.as_bytes());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Allocations and every index into them; their only writer.
 
+use super::lease::Lease;
 use super::limits::Bucket;
 use super::small::SmallMap;
 use super::types::{Path, RelayId, Time, Token};
@@ -21,6 +22,8 @@ pub(super) struct Allocation {
     pub(super) path: Path,
     /// Who made it.
     pub(super) owner: Owner,
+    /// The token that it lives by, if a third party authorised it.
+    pub(super) lease: Option<Lease>,
     /// The transaction that made it: a retransmission is answered alike.
     pub(super) transaction: [u8; 12],
     /// When it was made.

@@ -86,6 +86,8 @@ attributes! {
     RESPONSE_ORIGIN = 0x802B, "RESPONSE-ORIGIN";
     /// RFC 5780 §7.4.
     OTHER_ADDRESS = 0x802C, "OTHER-ADDRESS";
+    /// RFC 7635 §6.1.
+    THIRD_PARTY_AUTHORIZATION = 0x802E, "THIRD-PARTY-AUTHORIZATION";
 }
 
 /// RFC 5780 §7.2. This and the next two are understood only where NAT behaviour discovery is served.
@@ -94,6 +96,9 @@ pub const CHANGE_REQUEST: u16 = 0x0003;
 pub const PADDING: u16 = 0x0026;
 /// RFC 5780 §7.5.
 pub const RESPONSE_PORT: u16 = 0x0027;
+
+/// RFC 7635 §6.2; understood only where third parties may authorise.
+pub const ACCESS_TOKEN: u16 = 0x001B;
 
 /// The sender demands that the receiver understands the attribute (RFC 8489 §14).
 #[must_use]

@@ -20,6 +20,7 @@ mod icmp;
 mod integrity;
 mod limits;
 mod nat;
+mod oauth;
 mod operations;
 mod permission;
 mod redirect;
