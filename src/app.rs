@@ -8,6 +8,7 @@ use crate::admin::log;
 use crate::auth::key::Algorithm;
 use crate::auth::nonce::{BitOrder, Features, Nonces};
 use crate::auth::peers::{Policy, Rules};
+use crate::auth::token::Tokens;
 use crate::auth::{Credentials, Secret, rest};
 use crate::config::{self, Config, ListenKey, UserSecret};
 use crate::io::tls::{Acceptor, Pair};
@@ -347,7 +348,21 @@ fn credentials(config: &Config) -> Result<Credentials> {
     for secret in &auth.secrets {
         credentials.add_secret(secret);
     }
+    if config.oauth.enabled {
+        credentials.accept_tokens(tokens(config)?);
+    }
     Ok(credentials)
+}
+
+/// What opens access tokens.
+fn tokens(config: &Config) -> Result<Tokens> {
+    let oauth = &config.oauth;
+    let mut tokens = Tokens::new(oauth.server_name.as_ref().unwrap_or(&config.auth.realm));
+    for key in &oauth.keys {
+        let added = tokens.add(&key.kid, key.cipher, &key.key, key.end);
+        added.map_err(|_| anyhow!("oauth.keys: {}: the key is too short", key.kid))?;
+    }
+    Ok(tokens)
 }
 
 /// Nonces, with a key of this process or of a fleet.
@@ -361,8 +376,8 @@ fn nonces(config: &Config, options: &Options) -> Result<Nonces> {
         }
     };
     // A time-limited name is made by somebody else, so its hash tells nobody whose it is: where there are such
-    // names, clients must not be invited to hide theirs.
-    let anonymity = config.auth.secrets.is_empty();
+    // names, clients must not be invited to hide theirs. The same goes for the keys of third parties.
+    let anonymity = config.auth.secrets.is_empty() && !config.oauth.enabled;
     let features = Features { password_algorithms: options.algorithms.clone(), anonymity, order: BitOrder::Both };
     Ok(Nonces::new(key, &config.auth.realm, config.auth.nonce_lifetime, &features))
 }

@@ -25,6 +25,7 @@ mod value;
 mod write;
 
 use crate::auth::peers::Range;
+use crate::auth::token::Cipher;
 use crate::turn::discovery::Quad;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -50,6 +51,8 @@ pub struct Config {
     pub relay: Relay,
     /// Who may allocate.
     pub auth: Auth,
+    /// Third parties that may authorise clients.
+    pub oauth: Oauth,
     /// Which peers may be reached.
     pub peers: Peers,
     /// What a client, a user and all together may take.
@@ -86,7 +89,8 @@ impl Config {
     #[must_use]
     pub fn wants_fresh_user(&self) -> bool {
         let auth = &self.auth;
-        self.protocol.turn && !auth.anonymous && auth.users.is_empty() && auth.secrets.is_empty()
+        let third_parties = self.oauth.enabled && !self.oauth.keys.is_empty();
+        self.protocol.turn && !auth.anonymous && auth.users.is_empty() && auth.secrets.is_empty() && !third_parties
     }
 }
 
@@ -215,6 +219,37 @@ pub struct Auth {
     pub nonce_secret: Option<String>,
     /// Refuse clients that use MD5 keys or SHA-1 integrity.
     pub sha256_only: bool,
+}
+
+/// Third-party authorisation (RFC 7635).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Oauth {
+    /// Clients are told of it, and their tokens are opened.
+    pub enabled: bool,
+    /// The name for which tokens are sealed; none means the realm.
+    pub server_name: Option<String>,
+    /// The keys shared with authorisation servers.
+    pub keys: Vec<OauthKey>,
+}
+
+/// A key shared with an authorisation server.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OauthKey {
+    /// Its identifier, which clients send as their user name.
+    pub kid: String,
+    /// What tokens are sealed with.
+    pub cipher: Cipher,
+    /// The key; it is long enough, and only its first bytes count.
+    pub key: Vec<u8>,
+    /// The last second, in Unix time, at which its tokens are good; none for ever.
+    pub end: Option<u64>,
+}
+
+impl std::fmt::Debug for OauthKey {
+    /// Never shows the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OauthKey({:?})", self.kid)
+    }
 }
 
 /// A user and how its key is known.

@@ -463,7 +463,7 @@ fn access_tokens() {
         let mut tokens = Tokens::new(SERVER);
         tokens.add("kid", cipher, LONG, None).unwrap();
         let opened = tokens.open("kid", &token, ISSUED >> 16).unwrap();
-        assert_eq!((opened.sha1_key().as_bytes(), opened.left), (SESSION, 3605));
+        assert_eq!((opened.session().sha1[0].as_bytes(), opened.left), (SESSION, 3605));
         let content = Content { session_key: SESSION, issued: ISSUED, lifetime: 3600 };
         assert_eq!(seal(cipher, LONG, SERVER, *b"h4j3k2l2n4b5", content).unwrap(), token);
     }

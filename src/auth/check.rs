@@ -37,10 +37,10 @@ pub struct Grant {
 /// What a token gives for a while: an allocation keeps it, so that later requests need not show the token.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// The key of MESSAGE-INTEGRITY.
-    pub sha1: Key,
+    /// The key of MESSAGE-INTEGRITY, and what coturn's clients make of it.
+    pub sha1: [Key; 2],
     /// The key of MESSAGE-INTEGRITY-SHA256.
-    pub sha256: Key,
+    pub sha256: [Key; 1],
     /// How many seconds the token still lasts.
     pub left: u64,
 }
@@ -122,8 +122,8 @@ impl Judge<'_> {
         let kid = message.attribute(attribute::USERNAME).ok_or(Denial::BadRequest)?;
         let kid = std::str::from_utf8(kid).map_err(|_| Denial::Unauthenticated)?;
         let opened = tokens.open(kid, token, wall).ok_or(Denial::Unauthenticated)?;
-        let session = Session { sha1: opened.sha1_key(), sha256: opened.sha256_key(), left: opened.left };
-        let owner = Owner::vouched(kid, &session.sha1);
+        let session = opened.session();
+        let owner = Owner::vouched(kid, &session.sha1[0]);
         let grant = self.signed(message, proof, fresh, (&session, owner)).ok_or(Denial::Unauthenticated)??;
         Ok(Grant { session: Some(session), ..grant })
     }
@@ -151,11 +151,9 @@ impl Judge<'_> {
         fresh: bool,
         (session, owner): (&Session, Owner),
     ) -> Option<Result<Grant, Denial>> {
-        let (key, mac) = proof.of_session(session);
-        if !proof.is_by(message, key) {
-            return None;
-        }
-        let grant = Grant { owner, expired: false, key: key.clone(), mac, session: None };
+        let (keys, mac) = proof.of_session(session);
+        let key = proof.matching(message, keys)?;
+        let grant = Grant { owner, expired: false, key, mac, session: None };
         Some(if fresh { Ok(grant) } else { Err(Denial::StaleNonce) })
     }
 
@@ -253,8 +251,8 @@ impl<'m> Proof<'m> {
         found
     }
 
-    /// The key of a session that must have made it, and the integrity attribute of the answer.
-    fn of_session<'s>(&self, session: &'s Session) -> (&'s Key, Mac) {
+    /// The keys of a session that may have made it, and the integrity attribute of the answer.
+    fn of_session<'s>(&self, session: &'s Session) -> (&'s [Key], Mac) {
         match self {
             Self::Sha1(..) => (&session.sha1, Mac::Sha1),
             Self::Sha256(..) => (&session.sha256, Mac::Sha256),

@@ -105,6 +105,13 @@ impl Key {
         Self { bytes, kind: Kind::Session }
     }
 
+    /// What coturn and its clients make of a session key: they sign with as many bytes as MD5 has.
+    pub(super) fn first_16(&self) -> Self {
+        let mut bytes = [0; 32];
+        bytes[..16].copy_from_slice(&self.bytes[..16]);
+        Self { bytes, kind: Kind::LongTerm(Algorithm::Md5) }
+    }
+
     /// Takes a key as stored; 16 bytes are MD5's, 32 bytes SHA-256's, anything else is no key.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -10,6 +10,7 @@ use std::fmt;
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
+use super::check::Session;
 use super::key::Key;
 
 /// How far two clocks may differ (RFC 7635 §7 names no number; five seconds is what it gives for "Delta").
@@ -168,20 +169,21 @@ const fn seconds(time: u64) -> u64 {
 }
 
 impl Opened {
+    /// The keys of requests, and how long they last.
+    #[must_use]
+    pub fn session(&self) -> Session {
+        let sha1 = self.sha1_key();
+        let sha256 = if self.len == 20 { sha1.clone() } else { Key::sha256(*self.key) };
+        Session { sha1: [sha1.clone(), sha1.first_16()], sha256: [sha256], left: self.left }
+    }
+
     /// The key of MESSAGE-INTEGRITY: a longer session key is hashed first (RFC 7635 appendix B). It is no
     /// password, so nothing else is done to it.
-    #[must_use]
-    pub fn sha1_key(&self) -> Key {
+    fn sha1_key(&self) -> Key {
         match self.key.first_chunk() {
             Some(key) if self.len == 20 => Key::session(*key),
             _ => Key::session(super::key::sha1(self.key.as_slice())),
         }
-    }
-
-    /// The key of MESSAGE-INTEGRITY-SHA256.
-    #[must_use]
-    pub fn sha256_key(&self) -> Key {
-        if self.len == 20 { self.sha1_key() } else { Key::sha256(*self.key) }
     }
 }
 

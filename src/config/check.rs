@@ -7,7 +7,7 @@ use crate::auth::key::{NotAllowed, Part, opaque_string};
 use crate::turn::discovery::Quad;
 
 use super::setting::{Remark, Setting};
-use super::{Auth, Config, External, Limits, Listener, Relay, UserSecret, reach};
+use super::{Auth, Config, External, Limits, Listener, Oauth, Relay, UserSecret, reach};
 
 /// What [`Config::validate`] found.
 #[derive(Clone, Debug, Default)]
@@ -57,6 +57,7 @@ impl Config {
         externals(&self.relay, &mut review);
         auth(&self.auth, &mut review);
         passwords(&self.auth, &mut review);
+        oauth(&self.oauth, &mut review);
         self.peers(&mut review);
         limits(&self.limits, &mut review);
         review.error(
@@ -255,6 +256,25 @@ fn auth(auth: &Auth, review: &mut Review) {
 
 /// An hour.
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Checks that tokens can be opened, each by one key.
+fn oauth(oauth: &Oauth, review: &mut Review) {
+    review.risk(
+        oauth.enabled && oauth.keys.is_empty(),
+        "oauth.enabled",
+        "no token can be opened without a key; give oauth.keys (coturn has them in its database)",
+    );
+    review.risk(
+        !oauth.enabled && !oauth.keys.is_empty(),
+        "oauth.keys",
+        "not used: set oauth.enabled = true or remove the keys",
+    );
+    for (at, key) in oauth.keys.iter().enumerate() {
+        if oauth.keys[..at].iter().any(|other| other.kid == key.kid) {
+            review.errors.push(Remark::about("oauth.keys", format!("{} is given twice; remove one", key.kid)));
+        }
+    }
+}
 
 /// Checks users and secrets; names are told, secrets are not.
 fn passwords(auth: &Auth, review: &mut Review) {

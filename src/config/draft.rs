@@ -9,8 +9,8 @@ use crate::auth::key::{NotAllowed, Part, opaque_string};
 use crate::turn::discovery::Quad;
 
 use super::{
-    Auth, Certificate, Config, DefaultFamily, KernelPath, Limits, ListenKey, Listener, Log, Peers, Protocol, Redirect,
-    Relay, Tls, User, UserSecret, value,
+    Auth, Certificate, Config, DefaultFamily, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers, Protocol,
+    Redirect, Relay, Tls, User, UserSecret, value,
 };
 
 /// What the keys say. Most keys fill [`Config`] in place; the rest are resolved by [`Draft::finish`].
@@ -304,6 +304,7 @@ fn blank_config() -> Config {
             default_family: DefaultFamily::Ipv4,
         },
         auth: blank_auth(),
+        oauth: Oauth::default(),
         peers: Peers::default(),
         limits: blank_limits(),
         tls: Tls::default(),

@@ -93,8 +93,6 @@ pub(crate) static OTHERS: &[Other] = &[
     // Users.
     flag("lt-cred-mech", Implied("credentials are asked for unless no-auth is set")).short('a'),
     flag("use-auth-secret", Implied("shared secrets work wherever one is given")),
-    flag("oauth", Planned("third-party authorization (RFC 7635) is not understood")),
-    valued("server-name", Implied("only third-party authorization uses it")),
     flag("stateless-nonce", Implied("nonces hold no state")),
     flag("no-auth-pings", Implied("no database is asked")),
     flag("no-dynamic-ip-list", Implied("peer lists stand in the configuration alone")),

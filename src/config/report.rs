@@ -18,6 +18,10 @@ pub fn report(config: &Config) -> String {
     lines.extend(config.relay.external.iter().map(|e| ("external", external_line(e))));
     lines.push(("kernel", kernel_line(config)));
     lines.push(("users", auth_line(config)));
+    if config.oauth.enabled {
+        let name = config.oauth.server_name.as_ref().unwrap_or(&config.auth.realm);
+        lines.push(("oauth", format!("{} keys, tokens sealed for {name}", config.oauth.keys.len())));
+    }
     lines.push(("peers", peers_line(config)));
     lines.push(("limits", limits_line(config)));
     lines.push(("lifetimes", lifetimes_line(config)));

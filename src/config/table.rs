@@ -20,6 +20,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("listen", "Where clients are served."),
     ("relay", "Where relayed addresses come from."),
     ("auth", "Who may allocate. Users and shared secrets work at the same time."),
+    ("oauth", "Third parties that may authorise clients (RFC 7635), beside users and shared secrets."),
     (
         "peers",
         "Which peers may be reached. Special ranges (loopback, private, link-local, …) are denied; allow is stronger.",
@@ -129,6 +130,16 @@ pub(crate) static KEYS: &[Key] = &[
     key("auth.nonce-secret-file", Path(|d| &mut d.nonce_secret_file), &[""], "A file with that key. Empty: none."),
     key("auth.sha256-only", Flag(|d| &mut d.config.auth.sha256_only), &["false"],
         "Refuse MD5 keys and SHA-1 integrity. Browsers cannot log in then."),
+
+    key("oauth.enabled", Flag(|d| &mut d.config.oauth.enabled), &["false"],
+        "Tell clients of third-party authorisation and take access tokens.")
+        .coturn(&[same("oauth")]),
+    key("oauth.server-name", Maybe(|d| &mut d.config.oauth.server_name, "any text"), &[""],
+        "The name of this server to authorisation servers, for which tokens are sealed. Empty: the realm.")
+        .coturn(&[same("server-name")]),
+    key("oauth.keys", List("KID:A256GCM:KEY with the key in base64", |d, t| push(&mut d.config.oauth.keys, value::oauth_key(t))), &[],
+        "Keys shared with authorisation servers: KID:A256GCM:KEY or KID:A128GCM:KEY, the key in base64; then, if it ends, :TIMESTAMP:LIFETIME in seconds, as in coturn's oauth_key table.")
+        .secret(),
 
     key("peers.allow",
         List(PEER, |d, t| push(&mut d.config.peers.allow, t.parse())), &[],

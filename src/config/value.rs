@@ -5,7 +5,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::draft::Extra;
-use super::{External, User, UserSecret};
+use super::{External, OauthKey, User, UserSecret};
+use crate::auth::token::Cipher;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 /// Reads the words that coturn and people use for yes and no.
 pub(crate) fn boolean(text: &str) -> Option<bool> {
@@ -164,6 +167,34 @@ fn hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(bytes)
+}
+
+/// Reads `north:A256GCM:BASE64` or `north:A256GCM:BASE64:1735689600:86400`: a key shared with an authorisation
+/// server, and when it began and how long it lasts.
+///
+/// The errors do not repeat the text: it holds a secret.
+pub(crate) fn oauth_key(text: &str) -> Result<OauthKey, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (kid, cipher, key, term) = match parts[..] {
+        [kid, cipher, key] if !kid.is_empty() => (kid, cipher, key, None),
+        [kid, cipher, key, from, lifetime] if !kid.is_empty() => (kid, cipher, key, Some((from, lifetime))),
+        _ => return Err("this is not a key; write KID:A256GCM:KEY with the key in base64".to_owned()),
+    };
+    let cipher = Cipher::from_name(cipher).ok_or_else(|| format!("{kid}: write A256GCM or A128GCM"))?;
+    let key = STANDARD.decode(key).map_err(|_| format!("{kid}: the key is not base64; write it as `base64` does"))?;
+    if key.len() < cipher.key_len() {
+        return Err(format!("{kid}: the key has {} bytes; give {} or more", key.len(), cipher.key_len()));
+    }
+    let end = term.map_or(Ok(None), |(from, lifetime)| key_end(from, lifetime));
+    let end = end.map_err(|form| format!("{kid}: {form}"))?;
+    Ok(OauthKey { kid: kid.to_owned(), cipher, key, end })
+}
+
+/// When a key ends; one whose lifetime is zero never does.
+fn key_end(from: &str, lifetime: &str) -> Result<Option<u64>, &'static str> {
+    let seconds = |text: &str| text.parse::<u64>().map_err(|_| "write TIMESTAMP and LIFETIME as numbers of seconds");
+    let (from, lifetime) = (seconds(from)?, seconds(lifetime)?);
+    Ok((lifetime > 0).then(|| from.saturating_add(lifetime)))
 }
 
 /// Reads one character.

@@ -155,7 +155,7 @@ fn a_flag_that_says_yes_is_on() {
 
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
-    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\noauth\n\
+    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\n\
         prometheus\nweb-admin\ncli\nCA-file=/x\nacme-redirect=http://x\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
@@ -165,7 +165,7 @@ fn planned_options_warn_with_their_name_and_start() {
 
 #[test]
 fn implied_options_are_quiet() {
-    let text = "lt-cred-mech\nno-cli\nno-dtls\nno-multicast-peers\nsimple-log\nudp-recvmmsg\nserver-name=x\n\
+    let text = "lt-cred-mech\nno-cli\nno-dtls\nno-multicast-peers\nsimple-log\nudp-recvmmsg\n\
         no-sslv2\nno-sslv3\nno-tlsv1\nno-tlsv1_1\nstateless-nonce\nno-tcp-relay\nno-rfc5780\nnew-log-timestamp\n\
         no-loopback-peers\nno-stun-backward-compatibility\nprod\nne=1\npeers.allow-private=true";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);

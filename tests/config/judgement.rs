@@ -207,3 +207,30 @@ fn a_level_that_is_none_is_an_error() {
     error("log.level = \"loud\"\n", "t.toml:1:5: log.level: not a level");
     good("t.toml", "log.level = \"warn,hairpin::turn=debug\"\n");
 }
+
+#[test]
+fn keys_of_third_parties_are_judged() {
+    let key = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY=";
+    let with = |keys: &str| format!("[oauth]\nenabled = true\nkeys = [{keys}]\n");
+    let loaded = good("t.toml", &with(&format!("\"a:A256GCM:{key}\", \"b:A128GCM:{key}:100:50\"")));
+    let ends: Vec<_> = loaded.config.oauth.keys.iter().map(|key| key.end).collect();
+    assert_eq!(ends, [None, Some(150)]);
+    assert!(!loaded.config.wants_fresh_user());
+    assert!(!format!("{:?}", loaded.config.oauth).contains("65, 66"));
+    risk(&with(""), "no token can be opened without a key");
+    risk(&format!("oauth.keys = [\"a:A256GCM:{key}\"]\n"), "not used: set oauth.enabled");
+    error(&with(&format!("\"a:A256GCM:{key}\", \"a:A128GCM:{key}\"")), "a is given twice");
+    error(&with(&format!("\"a:A256CBC:{key}\"")), "a: write A256GCM or A128GCM");
+    error(&with("\"a:A256GCM:c2hvcnQ=\""), "a: the key has 5 bytes; give 32 or more");
+    error(&with("\"a:A256GCM:?\""), "a: the key is not base64");
+    error(&with(&format!("\"a:A256GCM:{key}:x:1\"")), "a: write TIMESTAMP and LIFETIME");
+    error(&with("\"a\""), "write KID:A256GCM:KEY");
+}
+
+#[test]
+fn third_party_authorisation_is_read_from_a_file_of_coturns() {
+    let loaded = good("t.conf", "user=ada:correct horse\noauth\nserver-name=turn.example.org\n");
+    let oauth = &loaded.config.oauth;
+    assert_eq!((oauth.enabled, oauth.server_name.as_deref()), (true, Some("turn.example.org")));
+    assert_says(&lines(&loaded.warnings), "no token can be opened without a key");
+}

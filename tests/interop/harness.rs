@@ -21,6 +21,11 @@ pub(crate) const PASSWORD: &str = "correct horse";
 /// The secret in the configuration file.
 pub(crate) const SECRET: &str = "a secret between the two servers";
 
+/// The keys that `turnutils_uclient -J` has in its source, as an authorisation server would share them.
+const CLIENT_KEYS: &str = "oauth.keys=north:A256GCM:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEK\n\
+    oauth.keys=union:A128GCM:MTIzNDU2Nzg5MDEyMzQ1Ngo=\n\
+    oauth.keys=oldempire:A256GCM:MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIK\n";
+
 /// How long a server may take to answer.
 const START: Duration = Duration::from_secs(10);
 /// How often a server may find a port taken that was free a moment before.
@@ -117,13 +122,15 @@ pub(crate) enum Login {
     UserAlone,
     /// With credentials made from [`SECRET`].
     Secret,
+    /// With tokens that the client makes itself, from the keys in its source.
+    Token,
 }
 
 impl Login {
     /// A user name and a password that the server takes.
     pub(crate) fn credentials(self) -> (String, String) {
         match self {
-            Self::User | Self::UserAlone => (USER.to_owned(), PASSWORD.to_owned()),
+            Self::User | Self::UserAlone | Self::Token => (USER.to_owned(), PASSWORD.to_owned()),
             Self::Secret => {
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
                 rest_credentials(SECRET, now.as_secs() + 600, "grace")
@@ -228,6 +235,9 @@ fn config(folder: &Folder, ports: &Block, login: Login) -> String {
     }
     if login == Login::Secret || (!is_coturn() && login == Login::User) {
         config += &format!("use-auth-secret\nstatic-auth-secret={SECRET}\n");
+    }
+    if login == Login::Token {
+        config += &format!("oauth\nserver-name=blackdow.carleon.gov\n{CLIENT_KEYS}");
     }
     if is_coturn() {
         config += &only_for_coturn(folder);

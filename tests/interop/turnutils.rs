@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::certificate::Certificate;
-use super::harness::Need::{Ipv6, Tool};
+use super::harness::Need::{Hairpin, Ipv6, Tool};
 use super::harness::{Login, PASSWORD, SECRET, Server, USER, run};
 use super::process::Process;
 
@@ -90,6 +90,14 @@ fn credentials_from_the_shared_secret_are_taken() {
     requires!(UCLIENT, PEER);
     let server = Server::start(Login::Secret);
     Run::new(&server).echoes();
+}
+
+#[test]
+fn tokens_of_a_third_party_are_taken() {
+    requires!(UCLIENT, PEER, Hairpin("keys of third parties in its configuration"));
+    let server = Server::start(Login::Token);
+    Run::new(&server).echoes();
+    Run::new(&server).flags(&["-t"]).echoes();
 }
 
 #[test]
@@ -184,6 +192,7 @@ impl<'a> Run<'a> {
         match self.login {
             Login::User | Login::UserAlone => command.args(["-u", USER, "-w", self.password]),
             Login::Secret => command.args(["-u", "grace", "-W", SECRET]),
+            Login::Token => command.arg("-J"),
         };
         command.args(["-e", &self.peer.to_string(), "-r", &self.server.ports.peer().to_string()]);
         command.args(["-p", &self.at.port().to_string()]).args(&self.flags);

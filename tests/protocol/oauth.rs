@@ -306,6 +306,20 @@ fn session_keys_have_one_of_two_lengths() {
     }
 }
 
+/// OAUTH-002: clients of coturn's sign with the first 16 bytes; nobody signs with fewer.
+#[test]
+fn clients_that_cut_the_session_key_are_served() {
+    let mut world = open_world();
+    let holder = Holder::new(&mut world, ALICE, &FIRST[..16]);
+    let answer = holder.allocate(&mut world, &token(&FIRST, 3600), 600);
+    assert_eq!(answer.code(), None);
+    assert_signed(&answer, &FIRST[..16]);
+    assert_eq!(holder.permit(&mut world).code(), None);
+    let mut world = open_world();
+    let holder = Holder::new(&mut world, ALICE, &FIRST[..15]);
+    assert_refused(&mut world, &holder, &token(&FIRST, 3600));
+}
+
 /// OAUTH-013: a token is bytes, not text.
 #[test]
 fn a_token_in_base64_is_none() {
