@@ -88,8 +88,8 @@ pub enum Standing {
     Unknown,
 }
 
-/// A user, as allocations remember who made them. Two are the same if their names are, and if both or neither
-/// came with a token.
+/// A user, as allocations remember who made them. Two are the same if their names are. A token names
+/// nobody: whoever shows a good one may be anybody who has shown one, and renews a token by one of another key.
 #[derive(Clone, Debug)]
 pub struct Owner {
     /// The user name, prepared; a time-limited one whole, as it was sent.
@@ -386,7 +386,7 @@ impl Owner {
 
 impl PartialEq for Owner {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name && self.by_token == other.by_token
+        self.by_token == other.by_token && (self.by_token || self.name == other.name)
     }
 }
 

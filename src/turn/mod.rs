@@ -340,8 +340,7 @@ impl Server {
         self.owned_by(now, message, answer).map(|(id, _)| id)
     }
 
-    /// The same, and the token that the request showed. A token names nobody: any that is good will do for an
-    /// allocation that was made with one, or none could be renewed.
+    /// The same, and the token that the request showed.
     fn owned_by(
         &mut self,
         now: Now,
@@ -351,7 +350,7 @@ impl Server {
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         let id = self.live(now.time, &answer.path).ok_or(Refusal::Mismatch)?;
         match self.table.get(id).map(|allocation| &allocation.owner) {
-            Some(of) if *of == owner || of.by_token && owner.by_token => Ok((id, lease)),
+            Some(of) if *of == owner => Ok((id, lease)),
             _ => Err(Refusal::WrongCredentials),
         }
     }
