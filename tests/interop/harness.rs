@@ -161,16 +161,21 @@ impl Server {
 
     /// Starts a server, again on other ports when somebody was faster.
     pub(crate) fn start_with(login: Login, certificate: impl Fn() -> Certificate) -> Self {
-        (0..TRIES).find_map(|_| Self::try_start(login, certificate())).expect("ports that stay free")
+        (0..TRIES).find_map(|_| Self::try_start(login, certificate(), "")).expect("ports that stay free")
+    }
+
+    /// Starts a server with more lines in its configuration.
+    pub(crate) fn start_saying(login: Login, more: &str) -> Self {
+        (0..TRIES).find_map(|_| Self::try_start(login, Certificate::ecdsa(), more)).expect("ports that stay free")
     }
 
     /// Starts a server; `None` when its ports turn out to be taken.
-    fn try_start(login: Login, certificate: Certificate) -> Option<Self> {
+    fn try_start(login: Login, certificate: Certificate, more: &str) -> Option<Self> {
         let (folder, ports) = (Folder::new(), Block::take());
         folder.write("chain.pem", &certificate.chain);
         folder.write("key.pem", &certificate.key);
         folder.write("authority.pem", &certificate.authority);
-        let config = folder.write("turnserver.conf", &config(&folder, &ports, login));
+        let config = folder.write("turnserver.conf", &(config(&folder, &ports, login) + more));
         let mut command = Command::new(program());
         command.arg("-c").arg(config);
         let mut process = Process::start(&mut command, &folder.join("server.log"));

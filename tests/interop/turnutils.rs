@@ -29,6 +29,18 @@ fn channels_over_udp_lose_nothing() {
     Run::new(&server).echoes();
 }
 
+/// ALT-001: the client follows to the other server, and its media goes there; the first one would not
+/// let it reach the echo.
+#[test]
+fn a_client_that_is_sent_to_another_server_is_served_there() {
+    requires!(UCLIENT, PEER);
+    let server = Server::start(Login::User);
+    let more = format!("alternate-server={}\ndenied-peer-ip=127.0.0.0-127.255.255.255\n", server.plain());
+    let first = Server::start_saying(Login::User, &more);
+    Run::new(&server).at(first.plain()).echoes();
+    Run::new(&server).at(first.plain()).flags(&["-t"]).echoes();
+}
+
 #[test]
 fn send_indications_over_udp_lose_nothing() {
     requires!(UCLIENT, PEER);
