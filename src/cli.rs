@@ -3,6 +3,7 @@
 mod answers;
 mod bench;
 mod flags;
+mod probe;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,6 +13,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, Failed, Loaded, Remark, Sources};
 use crate::load::Task;
+use crate::probe::Options;
 
 /// What comes of a command line.
 pub enum Outcome {
@@ -19,6 +21,8 @@ pub enum Outcome {
     Run(Box<Loaded>, Sources),
     /// Measure a server, or help somebody to.
     Bench(Task),
+    /// Find out what works with servers.
+    Probe(Box<Options>),
     /// Everything is said; leave with this code.
     Done(u8),
 }
@@ -106,6 +110,9 @@ pub fn interpret(
     match matches.subcommand() {
         None => run(sources, &mut output),
         Some(("bench", matches)) => bench::read(matches, &mut output).map_or_else(Outcome::Done, Outcome::Bench),
+        Some(("probe", matches)) => {
+            probe::read(matches, &mut output).map_or_else(Outcome::Done, |options| Outcome::Probe(Box::new(options)))
+        }
         Some((name, matches)) => Outcome::Done(answers::answer(name, matches, sources, crypto, &mut output)),
     }
 }
@@ -145,6 +152,7 @@ pub fn command() -> Command {
         .args(flags::coturn())
         .subcommands(answers::subcommands())
         .subcommand(bench::subcommand())
+        .subcommand(probe::subcommand())
         .after_help(AFTER_HELP)
 }
 

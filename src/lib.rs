@@ -45,6 +45,7 @@
 //! | makes an established flow cheaper | [`dataplane`] |
 //! | is read by a person running the server | [`admin`] or [`cli`] |
 //! | loads or measures a server, whoever made it | [`load`] |
+//! | finds out why a server does not work for a client | [`probe`] |
 //! | is a default | [`config`], in the table |
 //! | connects two of the above | [`app`] |
 
@@ -56,5 +57,6 @@ pub mod config;
 pub mod dataplane;
 pub mod io;
 pub mod load;
+pub mod probe;
 pub mod turn;
 pub mod wire;

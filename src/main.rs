@@ -5,6 +5,7 @@ use hairpin::auth::key::{Algorithm, Key};
 use hairpin::auth::rest;
 use hairpin::cli::{self, Crypto, Outcome};
 use hairpin::load;
+use hairpin::probe;
 use std::process::ExitCode;
 
 /// The server could not start, or had to stop.
@@ -24,6 +25,10 @@ fn main() -> ExitCode {
             run(loaded.config, &warnings)
         }
         Outcome::Bench(task) => finish(load::run(task)),
+        Outcome::Probe(options) => match probe::run(&options) {
+            Ok(false) => ExitCode::from(CANNOT_RUN),
+            other => finish(other.map(drop)),
+        },
     }
 }
 

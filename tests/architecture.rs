@@ -19,6 +19,7 @@ const MODULES: &[(&str, &str)] = &[
     ("config", "it says what was meant; a layer that read it would know about files"),
     ("cli", "it reads a command line and answers; what runs afterwards is not its business"),
     ("load", "it measures any server from the outside; what it knew of this one would be a favour"),
+    ("probe", "it asks any server from the outside; what it knew of this one would be a favour"),
     ("app", "nothing sees the assembly, so it may see everything"),
     ("main", "it turns a result into an exit code"),
 ];
@@ -43,6 +44,10 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("load", "wire", "requests are written and answers are read"),
     ("load", "auth", "clients sign with keys, and make time-limited credentials"),
     ("load", "io", "batches of datagrams and epoll are system calls"),
+    ("cli", "probe", "what is to be probed is read"),
+    ("probe", "wire", "requests are written and answers are read"),
+    ("probe", "auth", "a client signs with a key, and makes time-limited credentials"),
+    ("probe", "load", "URLs are read and certificates are trusted as for a measurement"),
     ("app", "wire", "somebody has to see everything"),
     ("app", "auth", "it builds the credentials"),
     ("app", "turn", "it builds the server"),
@@ -55,6 +60,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("main", "cli", "it asks it what to do"),
     ("main", "config", "what was read is handed on"),
     ("main", "load", "it runs a measurement"),
+    ("main", "probe", "it runs a probe"),
     ("main", "auth", "the command line makes keys and passwords"),
 ];
 

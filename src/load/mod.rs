@@ -35,6 +35,7 @@ mod trouble;
 mod worker;
 
 pub use options::{Options, Task};
+pub(crate) use stream::settings as tls_settings;
 pub use traffic::SMALLEST;
 
 use campaign::Campaign;

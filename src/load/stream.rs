@@ -175,7 +175,7 @@ fn is_waiting(error: &io::Error) -> bool {
 }
 
 /// Makes the settings of TLS connections. Without a file of roots, everybody is trusted.
-pub(super) fn settings(roots: Option<&Path>) -> Result<ClientConfig, String> {
+pub(crate) fn settings(roots: Option<&Path>) -> Result<ClientConfig, String> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;

@@ -1,0 +1,157 @@
+//! A way to the server on which one waits.
+
+use super::fault::Fault;
+use crate::load::target::Transport;
+use crate::wire::stream::{Frame, next};
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls_pki_types::ServerName;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The shortest wait that sockets know.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// A way to the server.
+pub(super) enum Link {
+    /// A connected UDP socket.
+    Datagram(UdpSocket),
+    /// A connection, and what has been read of it.
+    Plain(TcpStream, Vec<u8>),
+    /// The same within TLS.
+    Secure(Box<StreamOwned<ClientConnection, TcpStream>>, Vec<u8>),
+}
+
+impl Link {
+    /// Opens a socket; a connection is made when this returns, but TLS is yet to come.
+    pub(super) fn open(transport: Transport, server: SocketAddr, timeout: Duration) -> io::Result<Self> {
+        if transport == Transport::Udp {
+            let socket = UdpSocket::bind((any(server), 0))?;
+            socket.connect(server)?;
+            return Ok(Self::Datagram(socket));
+        }
+        let stream = TcpStream::connect_timeout(&server, timeout)?;
+        stream.set_nodelay(true)?;
+        Ok(Self::Plain(stream, Vec::new()))
+    }
+
+    /// Goes through the handshake.
+    pub(super) fn secure(self, config: Arc<ClientConfig>, host: &str, timeout: Duration) -> Result<Self, Fault> {
+        let Self::Plain(mut stream, _) = self else { return Ok(self) };
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| Fault::Tls(error.to_string()))?;
+        let mut tls = ClientConnection::new(config, name).map_err(|error| Fault::Tls(error.to_string()))?;
+        stream.set_read_timeout(Some(timeout))?;
+        while tls.is_handshaking() {
+            tls.complete_io(&mut stream).map_err(|error| Fault::tls(&error))?;
+        }
+        Ok(Self::Secure(Box::new(StreamOwned::new(tls, stream)), Vec::new()))
+    }
+
+    /// What was agreed on in the handshake: version and application protocol.
+    pub(super) fn agreed(&self) -> String {
+        let Self::Secure(tls, _) = self else { return String::new() };
+        let version = tls.conn.protocol_version().map_or_else(String::new, |version| format!("{version:?}"));
+        let alpn = tls.conn.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
+        format!("{}, ALPN {alpn}{}", version.replace('_', "."), names(&tls.conn))
+    }
+
+    /// The address on this side.
+    pub(super) fn local(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Datagram(socket) => socket.local_addr(),
+            Self::Plain(stream, _) => stream.local_addr(),
+            Self::Secure(tls, _) => tls.sock.local_addr(),
+        }
+    }
+
+    /// What is sent may be lost.
+    pub(super) fn is_datagram(&self) -> bool {
+        matches!(self, Self::Datagram(_))
+    }
+
+    /// Sends a message.
+    pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Datagram(socket) => socket.send(message).map(drop),
+            Self::Plain(stream, _) => stream.write_all(message),
+            Self::Secure(tls, _) => tls.write_all(message).and_then(|()| tls.flush()),
+        }
+    }
+
+    /// Waits for the next message; none if it does not come in time.
+    pub(super) fn receive(&mut self, until: Instant) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Self::Plain(_, input) | Self::Secure(_, input) = self
+                && let Some(frame) = take(input)?
+            {
+                return Ok(Some(frame));
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if let Some(datagram) = self.read(left.max(SHORTEST))? {
+                return Ok(Some(datagram));
+            }
+        }
+    }
+
+    /// Reads once: a datagram, or something that is added to the input.
+    fn read(&mut self, wait: Duration) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = [0; 4096];
+        let result = match self {
+            Self::Datagram(socket) => {
+                socket.set_read_timeout(Some(wait))?;
+                return late(socket.recv(&mut bytes)).map(|len| len.map(|len| bytes[..len].to_vec()));
+            }
+            Self::Plain(stream, _) => stream.set_read_timeout(Some(wait)).and_then(|()| stream.read(&mut bytes)),
+            Self::Secure(tls, _) => tls.sock.set_read_timeout(Some(wait)).and_then(|()| tls.read(&mut bytes)),
+        };
+        match (late(result)?, self) {
+            (Some(0), _) => Err(ErrorKind::UnexpectedEof.into()),
+            (Some(len), Self::Plain(_, input) | Self::Secure(_, input)) => {
+                input.extend_from_slice(&bytes[..len]);
+                Ok(None)
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// Every address of the family.
+fn any(like: SocketAddr) -> IpAddr {
+    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
+}
+
+/// The names in the server's certificate.
+fn names(tls: &ClientConnection) -> String {
+    let leaf = tls.peer_certificates().and_then(|chain| chain.first());
+    let Some(certificate) = leaf.and_then(|leaf| webpki::EndEntityCert::try_from(leaf).ok()) else {
+        return String::new();
+    };
+    let names: Vec<&str> = certificate.valid_dns_names().collect();
+    if names.is_empty() { String::new() } else { format!(", certificate for {}", names.join(", ")) }
+}
+
+/// Takes a whole message from the front of what was read.
+fn take(input: &mut Vec<u8>) -> io::Result<Option<Vec<u8>>> {
+    match next(input, true) {
+        Frame::Complete { len, pad } if input.len() >= len + pad => {
+            let frame = input[..len].to_vec();
+            input.drain(..len + pad);
+            Ok(Some(frame))
+        }
+        Frame::Complete { .. } | Frame::Incomplete { .. } => Ok(None),
+        Frame::Invalid => Err(ErrorKind::InvalidData.into()),
+    }
+}
+
+/// Makes a wait that was in vain none.
+fn late(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(len) => Ok(Some(len)),
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
