@@ -279,7 +279,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         addresses: Addresses {
             local: hosts.relays.clone(),
             follow_client: config.relay.addresses.is_empty(),
-            external: config.relay.external.iter().map(|e| (e.public, e.local)).collect(),
+            external: config.relay.external_pairs(),
             own: own_relays(config, hosts),
         },
         ports: config.relay.ports.clone(),

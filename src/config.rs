@@ -175,6 +175,14 @@ pub struct Relay {
     pub default_family: DefaultFamily,
 }
 
+impl Relay {
+    /// The public addresses, each with the local one that it stands for, if it is named.
+    #[must_use]
+    pub fn external_pairs(&self) -> Vec<(IpAddr, Option<IpAddr>)> {
+        self.external.iter().map(|one| (one.public, one.local)).collect()
+    }
+}
+
 /// A public address and the local one behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct External {

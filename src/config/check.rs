@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::auth::key::{NotAllowed, Part, opaque_string};
+use crate::turn::Addresses;
 use crate::turn::discovery::Quad;
 
 use super::setting::{Remark, Setting};
-use super::{Auth, Config, External, Limits, Listener, Oauth, Relay, UserSecret, reach};
+use super::{Auth, Config, External, Limits, ListenKey, Listener, Oauth, Relay, UserSecret, reach};
 
 /// What [`Config::validate`] found.
 #[derive(Clone, Debug, Default)]
@@ -86,17 +87,10 @@ impl Config {
             "protocol.discovery",
             "needs two addresses of one family; name them in listen.addresses (listening-ip), without wildcards",
         );
-        review.error(
-            self.discovery.iter().flatten().any(|quad| quad.ports[0] == quad.ports[1]),
-            "listen.alternate-port",
-            "is listen.port too; give another",
-        );
-        let public = &self.relay.external;
+        let addresses = Addresses { external: self.relay.external_pairs(), ..Addresses::default() };
         let is_one = |quad: &Quad| {
-            let of = |local| public.iter().find(|one| one.local == Some(local)).map(|one| one.public);
-            let general =
-                public.iter().any(|one| one.local.is_none() && one.public.is_ipv4() == quad.addresses[0].is_ipv4());
-            general && quad.addresses.iter().any(|ip| of(*ip).is_none())
+            let [one, other] = quad.addresses.map(|local| addresses.public(local));
+            one == other
         };
         review.error(
             self.discovery.iter().flatten().any(is_one),
@@ -114,8 +108,13 @@ impl Config {
         );
         for (at, one) in self.listen.iter().enumerate() {
             if self.listen[..at].iter().any(|other| collide(one, other)) {
-                let text = format!("{} is given twice; remove one", one.addr);
-                review.errors.push(Remark::about(if at == 0 { "listen.addresses" } else { "listen.extra" }, text));
+                let is_alternate = one.key == ListenKey::AlternatePort;
+                let (key, remedy) = if is_alternate {
+                    ("listen.alternate-port", "give another")
+                } else {
+                    ("listen.extra", "remove one")
+                };
+                review.errors.push(Remark::about(key, format!("{} is given twice; {remedy}", one.addr)));
             }
         }
     }

@@ -34,7 +34,13 @@ fn discovery_needs_two_addresses_that_can_be_told_apart() {
     }
     error(&format!("{two}relay.external = [\"198.51.100.1\"]\n"), "relay.external: one public address stands for both");
     good("t.toml", &format!("{two}relay.external = [\"198.51.100.1/192.0.2.1\", \"198.51.100.2/192.0.2.2\"]\n"));
-    error(&format!("{two}listen.alternate-port = 3478\n"), "listen.alternate-port");
+    // What is named for one of them goes before what stands for all.
+    good("t.toml", &format!("{two}relay.external = [\"198.51.100.1/192.0.2.1\", \"198.51.100.2\"]\n"));
+    error(&format!("{two}listen.alternate-port = 3478\n"), "listen.alternate-port: 192.0.2.1:3478 is given twice");
+    error(
+        &format!("{two}listen.extra = [\"192.0.2.2:3479\"]\n"),
+        "listen.alternate-port: 192.0.2.2:3479 is given twice",
+    );
 }
 
 #[test]
