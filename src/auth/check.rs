@@ -137,9 +137,13 @@ impl Judge<'_> {
         from: SocketAddr,
         (session, owner): (&Session, &Owner),
     ) -> Option<Result<Grant, Denial>> {
-        let proof = Proof::of(message).ok()?;
-        let allowed = !matches!(proof, Proof::Sha1(..)) || self.serves_rfc_5389();
-        let fresh = self.recent(message, wall, from).ok().filter(|_| allowed)?;
+        let proof =
+            Proof::of(message).ok().filter(|proof| !matches!(proof, Proof::Sha1(..)) || self.serves_rfc_5389())?;
+        let fresh = match self.recent(message, wall, from) {
+            // Without a nonce it is judged as any other.
+            Err(Denial::BadRequest) => return None,
+            recent => recent.unwrap_or(false),
+        };
         self.signed(message, &proof, fresh, (session, owner.clone()))
     }
 

@@ -145,6 +145,23 @@ fn a_token_is_as_good_as_a_password() {
     }
 }
 
+/// Later requests need not show the token or name the realm. A nonce of somebody else's is as stale as an old one, if
+/// the session's key signed it.
+#[test]
+fn a_session_is_told_of_a_foreign_nonce() {
+    for realm in [true, false] {
+        let mut world = open_world();
+        let mut holder = Holder { realm, ..Holder::new(&mut world, ALICE, &FIRST) };
+        assert_eq!(holder.allocate(&mut world, &token(&FIRST, 3600), 1200).code(), None);
+        let good = std::mem::replace(&mut holder.client.nonce, vec![b'x'; 40]);
+        let answer = holder.permit(&mut world);
+        assert_eq!(answer.code(), Some(438));
+        assert!(answer.get(attribute::NONCE).is_some());
+        holder.client.nonce = good;
+        assert_eq!(holder.permit(&mut world).code(), None);
+    }
+}
+
 /// OAUTH-003: whatever bit is changed, and wherever it is cut.
 #[test]
 fn a_token_with_any_bit_changed_is_refused() {
