@@ -52,8 +52,9 @@ fn reflexive(socket: &UdpSocket, server: SocketAddr) -> Option<SocketAddr> {
     for _ in 0..TRIES {
         socket.send_to(&request, server).ok()?;
         let Ok(len) = socket.recv(&mut bytes) else { continue };
-        let message = Message::parse(&bytes[..len]).ok().filter(|message| message.transaction() == id)?;
-        return address::decode_xor(message.attribute(attribute::XOR_MAPPED_ADDRESS)?, &id);
+        if let Some(message) = Message::parse(&bytes[..len]).ok().filter(|message| message.transaction() == id) {
+            return address::decode_xor(message.attribute(attribute::XOR_MAPPED_ADDRESS)?, &id);
+        }
     }
     None
 }
