@@ -4,7 +4,7 @@ use crate::craft::*;
 use crate::harness::*;
 use hairpin::turn::discovery::Quad;
 use hairpin::turn::{Path, Reason, Transport};
-use hairpin::wire::{Method, address, attribute};
+use hairpin::wire::{Method, Writer, address, attribute};
 use std::net::SocketAddr;
 
 /// The four of IPv4 and the four of IPv6: the address that differs in both comes last.
@@ -148,6 +148,27 @@ fn a_stream_is_told_the_other_address_and_refused_a_change() {
             assert_eq!(answers(&mut world, path, &[(code, &value)]).1.code(), Some(400));
         }
     }
+}
+
+/// NBD-015: where Binding needs credentials, what comes from elsewhere is signed, too.
+#[test]
+fn an_answer_from_elsewhere_is_signed() {
+    let mut world = world_with(|options| {
+        options.binding_auth = true;
+        options.discovery =
+            [Some(Quad { addresses: [addr(FOURS[0][0]).ip(), addr(FOURS[0][2]).ip()], ports: [3478, 3479] }), None];
+    });
+    let path = to(FOURS[0][0]);
+    let change = |writer: &mut Writer<'_>| _ = writer.attribute(attribute::CHANGE_REQUEST, &[0, 0, 0, 6]);
+    let (answered, answer) = answers(&mut world, path, &[(attribute::CHANGE_REQUEST, &[0, 0, 0, 6])]);
+    assert_eq!((answered, answer.code()), (path, Some(401)));
+    let client = world.login(path, "alice", "secret");
+    let request = client.message(&world.transaction(), Method::BINDING, change);
+    let mut out = world.client(path, &request);
+    let Out::Client(answered, bytes) = out.remove(0) else { panic!("an answer") };
+    assert_eq!(answered, Path { server: addr(FOURS[0][3]), ..path });
+    let answer = Answer { bytes };
+    assert!(answer.is_protected_by_sha1(&client.key()) || answer.is_protected_by_sha256(&client.key()));
 }
 
 /// NBD-018: no other method knows these attributes.
