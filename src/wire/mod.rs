@@ -3,7 +3,7 @@
 //! Nothing here allocates on its own, remembers anything or knows the time. A view exists only if its
 //! bytes were checked, so an accessor cannot fail. Read [`message`] first, then [`attribute`] and
 //! [`address`]; [`integrity`] and [`writer`] make what they check; [`channel`] and [`stream`] are the
-//! framing of data.
+//! framing of data; [`proxy`] is what may stand before all of it.
 
 pub mod address;
 pub mod attribute;
@@ -11,6 +11,7 @@ pub mod channel;
 pub mod code;
 pub mod integrity;
 pub mod message;
+pub mod proxy;
 pub mod stream;
 pub mod value;
 pub mod writer;

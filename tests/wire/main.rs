@@ -6,3 +6,4 @@ mod framing;
 mod literal;
 mod messages;
 mod oracle;
+mod proxy;
