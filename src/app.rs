@@ -451,8 +451,10 @@ pub fn certificates(config: &Config) -> Result<(), String> {
 fn listen_address(config: &Config, at: &config::Listener, tls: Option<&Arc<Acceptor>>) -> ListenAddress {
     let tls = tls.filter(|_| at.tls).cloned();
     let legacy = config.protocol.legacy_channels;
-    let stream = (at.tcp || tls.is_some()).then_some(StreamListener { tcp: at.tcp, tls, legacy });
-    ListenAddress { addr: at.addr, udp: at.udp, stream }
+    let proxies = at.proxied.then(|| Arc::from(config.proxy.from.as_slice()));
+    let stream =
+        (at.tcp || tls.is_some()).then(|| StreamListener { tcp: at.tcp, tls, legacy, proxies: proxies.clone() });
+    ListenAddress { addr: at.addr, udp: at.udp, stream, proxies }
 }
 
 /// How many workers there are: one for each core, unless fewer are wanted.
@@ -475,8 +477,8 @@ fn fresh_user(config: &mut Config) -> Result<Option<String>> {
 /// Says what runs; to whom nobody was named, also how to use it.
 fn announce(config: &Config, fresh: Option<&str>) {
     for listener in &config.listen {
-        let (udp, tcp, tls) = (listener.udp, listener.tcp, listener.tls);
-        tracing::info!(address = %listener.addr, udp, tcp, tls, "serving");
+        let (udp, tcp, tls, proxied) = (listener.udp, listener.tcp, listener.tls, listener.proxied);
+        tracing::info!(address = %listener.addr, udp, tcp, tls, proxied, "serving");
     }
     let Some(password) = fresh else { return };
     let hosts = config::Hosts::find(config, None);

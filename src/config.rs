@@ -47,6 +47,8 @@ pub struct Config {
     pub listen: Vec<Listener>,
     /// Those of them that serve NAT behaviour discovery: two addresses and two ports of IPv4, and of IPv6.
     pub discovery: [Option<Quad>; 2],
+    /// Proxies that say for whom they connect.
+    pub proxy: Proxy,
     /// Relay addresses and ports.
     pub relay: Relay,
     /// Who may allocate.
@@ -129,6 +131,8 @@ pub struct Listener {
     pub tcp: bool,
     /// Serve TLS here; beside `tcp` on one port the first byte tells them apart.
     pub tls: bool,
+    /// Serve clients here that come by a proxy, and no others: everything begins with its header.
+    pub proxied: bool,
     /// The key from which it has its port.
     pub key: ListenKey,
 }
@@ -142,6 +146,8 @@ pub enum ListenKey {
     TlsPort,
     /// `listen.alternate-port`.
     AlternatePort,
+    /// `proxy.port`.
+    ProxyPort,
     /// `listen.extra`.
     Extra,
 }
@@ -154,9 +160,17 @@ impl ListenKey {
             Self::AlternatePort => "listen.alternate-port (alt-listening-port)",
             Self::Port => "listen.port (listening-port)",
             Self::TlsPort => "listen.tls-port (tls-listening-port)",
+            Self::ProxyPort => "proxy.port (tcp-proxy-port)",
             Self::Extra => "listen.extra (aux-server)",
         }
     }
+}
+
+/// Who may say for whom they connect.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proxy {
+    /// The addresses of the proxies.
+    pub from: Vec<ipnet::IpNet>,
 }
 
 /// Where relayed addresses come from.

@@ -54,6 +54,7 @@ impl Config {
         let mut review = Review::default();
         self.listeners(&mut review);
         self.certificates(&mut review);
+        self.proxies(&mut review);
         relay(&self.relay, &mut review);
         externals(&self.relay, &mut review);
         auth(&self.auth, &mut review);
@@ -108,11 +109,10 @@ impl Config {
         );
         for (at, one) in self.listen.iter().enumerate() {
             if self.listen[..at].iter().any(|other| collide(one, other)) {
-                let is_alternate = one.key == ListenKey::AlternatePort;
-                let (key, remedy) = if is_alternate {
-                    ("listen.alternate-port", "give another")
-                } else {
-                    ("listen.extra", "remove one")
+                let (key, remedy) = match one.key {
+                    ListenKey::AlternatePort => ("listen.alternate-port", "give another"),
+                    ListenKey::ProxyPort => ("proxy.port", "remove one"),
+                    _ => ("listen.extra", "remove one"),
                 };
                 review.errors.push(Remark::about(key, format!("{} is given twice; {remedy}", one.addr)));
             }
@@ -128,6 +128,27 @@ impl Config {
             !tls && !none,
             "tls.certificate",
             "not used: TLS is off; set listen.tls = true or remove the certificate",
+        );
+    }
+
+    /// Checks that listeners behind proxies know their proxies, and proxies have listeners.
+    fn proxies(&self, review: &mut Review) {
+        let (from, behind) = (&self.proxy.from, self.listen.iter().any(|l| l.proxied));
+        review.error(
+            behind && from.is_empty(),
+            "proxy.from",
+            "nobody could connect: a listener expects a proxy's header (see proxy.port and listen.extra); \
+             give the addresses of the proxies, as in proxy.from = [\"10.0.0.7\"]",
+        );
+        review.risk(
+            !behind && !from.is_empty(),
+            "proxy.from",
+            "not used: no listener expects a proxy's header; give proxy.port, or proxy+tcp:// in listen.extra",
+        );
+        review.risk(
+            from.iter().any(|net| net.prefix_len() == 0),
+            "proxy.from",
+            "anybody may claim to be any client; name the proxies alone",
         );
     }
 

@@ -10,7 +10,7 @@ use crate::turn::discovery::Quad;
 
 use super::{
     Auth, Certificate, Config, DefaultFamily, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers, Protocol,
-    Redirect, Relay, Tls, User, UserSecret, value,
+    Proxy, Redirect, Relay, Tls, User, UserSecret, value,
 };
 
 /// What the keys say. Most keys fill [`Config`] in place; the rest are resolved by [`Draft::finish`].
@@ -50,6 +50,8 @@ pub(crate) struct Listen {
     pub(crate) tls_port: u16,
     /// The other port of NAT behaviour discovery.
     pub(crate) alternate_port: u16,
+    /// The port of clients that come by a proxy; 0 for none.
+    pub(crate) proxy_port: u32,
     /// Serve UDP.
     pub(crate) udp: bool,
     /// Serve TCP.
@@ -67,6 +69,8 @@ pub(crate) struct Extra {
     pub(crate) addr: SocketAddr,
     /// UDP, TCP, TLS; none means those that are on.
     pub(crate) transports: Option<(bool, bool, bool)>,
+    /// Clients come by a proxy.
+    pub(crate) proxied: bool,
 }
 
 impl Draft {
@@ -163,6 +167,7 @@ impl Listen {
             udp: self.udp,
             tcp: self.tcp,
             tls: false,
+            proxied: false,
             key: ListenKey::AlternatePort,
         };
         addresses.map(at).filter(|l| l.udp || l.tcp).collect()
@@ -176,18 +181,30 @@ impl Listen {
         let mut listeners = Vec::new();
         for &addr in &self.addresses {
             let addr = SocketAddr::new(addr, self.port);
-            merge(&mut listeners, Listener { addr, udp: self.udp, tcp: self.tcp, tls, key: ListenKey::Port });
+            let (udp, tcp, key) = (self.udp, self.tcp, ListenKey::Port);
+            merge(&mut listeners, Listener { addr, udp, tcp, tls, proxied: false, key });
         }
         for &addr in self.addresses.iter().filter(|_| tls) {
             let addr = SocketAddr::new(addr, self.tls_port);
-            merge(&mut listeners, Listener { addr, udp: false, tcp: self.tcp, tls, key: ListenKey::TlsPort });
+            let (udp, tcp, key) = (false, self.tcp, ListenKey::TlsPort);
+            merge(&mut listeners, Listener { addr, udp, tcp, tls, proxied: false, key });
         }
+        listeners.extend(self.behind_proxies(tls));
         listeners.extend(self.extra.iter().map(|extra| {
             let (udp, tcp, tls) = extra.transports.unwrap_or((self.udp, self.tcp, tls));
-            Listener { addr: extra.addr, udp, tcp, tls, key: ListenKey::Extra }
+            Listener { addr: extra.addr, udp, tcp, tls, proxied: extra.proxied, key: ListenKey::Extra }
         }));
         listeners.retain(|l| l.udp || l.tcp || l.tls);
         listeners
+    }
+
+    /// Returns the listeners on the port of clients that come by a proxy, if there is one.
+    fn behind_proxies(&self, tls: bool) -> impl Iterator<Item = Listener> {
+        let port = u16::try_from(self.proxy_port).ok().filter(|port| *port != 0);
+        let (udp, tcp, proxied, key) = (false, self.tcp, true, ListenKey::ProxyPort);
+        let addresses = self.addresses.iter();
+        let all = addresses.filter_map(move |ip| Some(SocketAddr::new(*ip, port?)));
+        all.map(move |addr| Listener { addr, udp, tcp, tls, proxied, key })
     }
 }
 
@@ -296,6 +313,7 @@ fn blank_config() -> Config {
     Config {
         listen: Vec::new(),
         discovery: [None; 2],
+        proxy: Proxy::default(),
         relay: Relay {
             addresses: Vec::new(),
             ports: 0..=0,

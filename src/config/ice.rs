@@ -78,7 +78,7 @@ fn urls(config: &Config, hosts: &Hosts) -> Vec<String> {
     let mut urls = Vec::new();
     let plain = [("stun", "", config.protocol.stun), ("turn", "?transport=udp", config.protocol.turn)];
     for (scheme, query, on) in plain {
-        let listeners = config.listen.iter().filter(|l| on && l.udp);
+        let listeners = open(config).filter(|l| on && l.udp);
         add(&mut urls, config, hosts, scheme, query, listeners);
     }
     if config.protocol.turn {
@@ -89,6 +89,11 @@ fn urls(config: &Config, hosts: &Hosts) -> Vec<String> {
     urls
 }
 
+/// Returns the listeners that clients reach themselves: whoever comes by a proxy knows the proxy's address.
+fn open(config: &Config) -> impl Iterator<Item = &Listener> {
+    config.listen.iter().filter(|l| !l.proxied)
+}
+
 /// Returns the listeners with a transport, without those where it is a guest on another's port, if any
 /// are left: a browser asks every URL, and the same port twice only slows it.
 fn at_home(
@@ -96,8 +101,8 @@ fn at_home(
     has: fn(&Listener) -> bool,
     is_guest: fn(&Listener) -> bool,
 ) -> impl Iterator<Item = &Listener> {
-    let guests_alone = config.listen.iter().all(|l| !has(l) || is_guest(l));
-    config.listen.iter().filter(move |l| has(l) && (guests_alone || !is_guest(l)))
+    let guests_alone = open(config).all(|l| !has(l) || is_guest(l));
+    open(config).filter(move |l| has(l) && (guests_alone || !is_guest(l)))
 }
 
 /// Adds the URLs of listeners, each once.

@@ -73,7 +73,6 @@ pub(crate) static OTHERS: &[Other] = &[
     // Listeners and relays.
     valued("alt-tls-listening-port", Implied("discovery is served over UDP and TCP alone")),
     flag("response-origin-only-with-rfc5780", Implied("RESPONSE-ORIGIN belongs to NAT behaviour discovery alone")),
-    valued("tcp-proxy-port", Planned("the PROXY protocol is not understood")),
     valued("listening-device", Planned("clients are served whatever the device; listening-ip narrows it")).short('d'),
     flag("udp-self-balance", Planned("clients are not spread over listeners; the kernel spreads them over workers")),
     flag("dtls", DTLS),

@@ -30,11 +30,12 @@ pub fn report(config: &Config) -> String {
     lines.iter().map(|(name, text)| format!("{name:<12} {text}\n")).collect()
 }
 
-/// Writes an address with its transports.
+/// Writes an address with its transports, and whether clients come there by a proxy.
 fn listener_line(listener: &Listener) -> String {
     let named = [(listener.udp, "udp"), (listener.tcp, "tcp"), (listener.tls, "tls")];
     let on: Vec<&str> = named.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
-    format!("{} {}", listener.addr, on.join(" "))
+    let behind = if listener.proxied { ", behind a proxy" } else { "" };
+    format!("{} {}{behind}", listener.addr, on.join(" "))
 }
 
 /// Writes relay addresses and ports.

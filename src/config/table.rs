@@ -18,6 +18,10 @@ pub(crate) fn find(path: &str) -> Option<&'static Key> {
 pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ("", "The process."),
     ("listen", "Where clients are served."),
+    (
+        "proxy",
+        "Proxies (HAProxy, a cloud's load balancer) that say for whom they connect, by the PROXY protocol. They may name any client, so nobody else may reach these ports.",
+    ),
     ("relay", "Where relayed addresses come from."),
     ("auth", "Who may allocate. Users and shared secrets work at the same time."),
     ("oauth", "Third parties that may authorise clients (RFC 7635), beside users and shared secrets."),
@@ -73,8 +77,15 @@ pub(crate) static KEYS: &[Key] = &[
         .coturn(&[not("no-tls")]),
     key("listen.extra",
         List("a listener such as udp://192.0.2.1:53 or tcp+tls://[::]:443", |d, t| push(&mut d.listen.extra, value::listener(t))), &[],
-        "Further listeners: tcp+tls://[::]:443, or 192.0.2.1:53 with every transport that is on.")
+        "Further listeners: tcp+tls://[::]:443, or 192.0.2.1:53 with every transport that is on; proxy+tcp+tls:// or proxy+udp:// for clients that come by a proxy.")
         .coturn(&[same("aux-server")]),
+
+    key("proxy.port", Count(|d| &mut d.listen.proxy_port, 0, 65_535), &["0"],
+        "A port where a proxy's header (version 1 or 2) comes before TCP and TLS, and nothing is served without. 0: none.")
+        .coturn(&[same("tcp-proxy-port")]),
+    key("proxy.from",
+        List("an address or a network such as 10.0.0.0/8", |d, t| push(&mut d.config.proxy.from, value::network(t))), &[],
+        "The addresses of the proxies. Whoever connects from elsewhere is sent away."),
 
     key("relay.addresses",
         List("an IP address", |d, t| push(&mut d.config.relay.addresses, value::address(t))), &[],

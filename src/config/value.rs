@@ -103,25 +103,39 @@ pub(crate) fn external(text: &str) -> Result<External, String> {
     Ok(External { public, local })
 }
 
-/// Reads `udp://192.0.2.1:53`, `tcp+tls://[::]:443` or, with every transport that is on, `192.0.2.1:53`.
+/// Reads `udp://192.0.2.1:53`, `tcp+tls://[::]:443`, `proxy+tls://[::]:443` or, with every transport that is on,
+/// `192.0.2.1:53`.
 pub(crate) fn listener(text: &str) -> Result<Extra, String> {
     let Some((scheme, addr)) = text.split_once("://") else {
-        return Ok(Extra { addr: socket(text)?, transports: None });
+        return Ok(Extra { addr: socket(text)?, transports: None, proxied: false });
     };
-    let mut transports = (false, false, false);
+    let (mut transports, mut proxied) = ((false, false, false), false);
     for word in scheme.split('+') {
         match word {
             "udp" => transports.0 = true,
             "tcp" => transports.1 = true,
             "tls" => transports.2 = true,
+            "proxy" => proxied = true,
             _ => {
                 return Err(format!(
-                    "{word:?} is not a transport; write udp, tcp, tls or several, as in tcp+tls://[::]:443"
+                    "{word:?} is not a transport; write udp, tcp, tls or several, as in tcp+tls://[::]:443, \
+                     after proxy+ where a proxy's header comes first"
                 ));
             }
         }
     }
-    Ok(Extra { addr: socket(addr)?, transports: Some(transports) })
+    if transports == (false, false, false) {
+        return Err(format!("{text:?} says not what comes by the proxy; write proxy+tcp+tls://{addr}, or proxy+udp"));
+    }
+    Ok(Extra { addr: socket(addr)?, transports: Some(transports), proxied })
+}
+
+/// Reads an address or a network.
+pub(crate) fn network(text: &str) -> Result<ipnet::IpNet, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.into()),
+        Err(_) => parse(text, "an address or a network such as 10.0.0.0/8"),
+    }
 }
 
 /// Reads an address with its port.

@@ -103,21 +103,25 @@ impl Commons {
         lock(&self.deposits).remove(token);
     }
 
-    /// Counts one more connection from this address, if it may have one.
-    pub(crate) fn connect(&self, source: IpAddr) -> Result<(), Reason> {
-        let source = network(source);
+    /// Counts one more connection, if there may be one. Whose it is, is told by [`Commons::attribute`].
+    pub(crate) fn connect(&self) -> Result<(), Reason> {
         let mut all = lock(&self.connections);
-        let (limit, source_limit, total) = (all.limit, all.source_limit, all.total);
-        let from = all.sources.entry(source).or_default();
-        let full = (limit != 0 && total >= limit) || (source_limit != 0 && *from >= source_limit);
-        if full {
-            if *from == 0 {
-                all.sources.remove(&source);
-            }
+        if all.limit != 0 && all.total >= all.limit {
             return Err(Reason::SourceRate);
         }
-        *from += 1;
         all.total += 1;
+        Ok(())
+    }
+
+    /// Counts a connection as one of this address, if it may have one more.
+    pub(crate) fn attribute(&self, source: IpAddr) -> Result<(), Reason> {
+        let mut all = lock(&self.connections);
+        let (source, limit) = (network(source), all.source_limit);
+        let count = all.sources.entry(source).or_default();
+        if limit != 0 && *count >= limit {
+            return Err(Reason::SourceRate);
+        }
+        *count += 1;
         Ok(())
     }
 
@@ -126,11 +130,11 @@ impl Commons {
         lock(&self.handshakes).admit(source, now)
     }
 
-    /// Counts one connection less.
-    pub(crate) fn disconnect(&self, source: IpAddr) {
-        let source = network(source);
+    /// Counts one connection less, and one less of this address if it was known whose it is.
+    pub(crate) fn disconnect(&self, source: Option<IpAddr>) {
         let mut all = lock(&self.connections);
         all.total = all.total.saturating_sub(1);
+        let Some(source) = source.map(network) else { return };
         if let Some(count) = all.sources.get_mut(&source) {
             *count -= 1;
             if *count == 0 {

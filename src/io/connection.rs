@@ -46,7 +46,7 @@ pub(super) struct Connection {
     stalled: Option<Time>,
     /// Since when it is only written to.
     closing: Option<Time>,
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// What there is to do about a connection now.
@@ -141,19 +141,29 @@ impl Connection {
 /// A connection's place among all connections.
 pub(super) struct Place {
     commons: Arc<Commons>,
-    source: IpAddr,
+    /// Whose it is, once that is known.
+    source: Option<IpAddr>,
 }
 
 impl Place {
-    /// Takes one for a client of this address, if it may have one more.
-    pub(super) fn take(commons: &Arc<Commons>, source: IpAddr) -> Option<Self> {
-        commons.connect(source).ok()?;
-        Some(Self { commons: Arc::clone(commons), source })
+    /// Takes one, if there is one.
+    pub(super) fn take(commons: &Arc<Commons>) -> Option<Self> {
+        commons.connect().ok()?;
+        Some(Self { commons: Arc::clone(commons), source: None })
     }
 
-    /// Counts a TLS handshake of this address; false if it has had enough.
+    /// It is that of a client of this address, if it may have one more.
+    pub(super) fn attribute(&mut self, source: IpAddr) -> bool {
+        if self.commons.attribute(source).is_err() {
+            return false;
+        }
+        self.source = Some(source);
+        true
+    }
+
+    /// Counts a TLS handshake of its client; false if that one has had enough.
     fn admit_handshake(&self, now: Time) -> bool {
-        self.commons.admit_handshake(self.source, now)
+        self.source.is_some_and(|source| self.commons.admit_handshake(source, now))
     }
 }
 

@@ -5,7 +5,7 @@
 //! about each datagram, (5) does what the core asks for, (6) sends what has gathered, by socket.
 //!
 //! To read in this order: `worker`, then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
-//! `session`, `incoming` and `outgoing` for TCP and TLS. The system calls are in `sys`.
+//! `session`, `incoming` and `outgoing` for TCP and TLS, and `proxy` for clients that come by one. The system calls are in `sys`.
 
 pub mod clock;
 mod commons;
@@ -13,6 +13,7 @@ mod connection;
 mod incoming;
 mod outbox;
 mod outgoing;
+mod proxy;
 mod relay;
 mod session;
 mod source;
@@ -23,6 +24,7 @@ mod udp;
 mod worker;
 
 pub use commons::Commons;
+pub use proxy::Proxies;
 pub use stream::StreamListener;
 pub use udp::{ListenerPair, SocketOptions};
 
@@ -65,12 +67,14 @@ pub struct ListenAddress {
     pub udp: bool,
     /// Streams that are served.
     pub stream: Option<StreamListener>,
+    /// The proxies by which clients come over UDP, if they come so and no other way.
+    pub proxies: Option<Proxies>,
 }
 
 /// The listening sockets of one worker.
 #[derive(Default)]
 pub struct Sockets {
-    udp: Vec<(SocketAddr, ListenerPair)>,
+    udp: Vec<worker::Listener>,
     streams: Vec<(TcpListener, StreamListener)>,
 }
 
@@ -109,7 +113,8 @@ impl Sockets {
             let failed = |protocol| move |error| CannotListen { addr: address.addr, protocol, error };
             if address.udp {
                 let pairs = udp::listen(address.addr, workers, options).map_err(failed("UDP"))?;
-                all.iter_mut().zip(pairs).for_each(|(sockets, pair)| sockets.udp.push((address.addr, pair)));
+                let listener = |sockets| worker::Listener::new(address, sockets);
+                all.iter_mut().zip(pairs).for_each(|(all, pair)| all.udp.push(listener(pair)));
             }
             if let Some(kind) = &address.stream {
                 let listeners = listen_stream(address.addr, workers, options).map_err(failed("TCP"))?;

@@ -1,7 +1,10 @@
 //! What the bytes of a stream are on the wire: themselves, or TLS.
 
 use super::outgoing::Outgoing;
+use super::proxy::Awaited;
+use super::stream::StreamListener;
 use super::tls::{Acceptor, Greeting};
+use crate::wire::proxy;
 use rustls::ServerConnection;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -11,11 +14,18 @@ use std::sync::Arc;
 const HANDSHAKE: u8 = 0x16;
 /// Bytes that are read from a socket at a time.
 const CHUNK: usize = 32 * 1024;
-/// Bytes that may become readable at a time: what was read, and what an unfinished record held.
-const CLEAR: usize = CHUNK + 17 * 1024;
+/// Bytes that may become readable at a time: what was read, and what an unfinished record held. A proxy's header is
+/// looked at here as well.
+const CLEAR: usize = larger(CHUNK + 17 * 1024, proxy::LONGEST);
+
+const fn larger(a: usize, b: usize) -> usize {
+    if a > b { a } else { b }
+}
 
 /// One stream's way to the wire.
 pub(super) enum Session {
+    /// A proxy's header comes first.
+    Proxied(Awaited),
     /// The first byte will tell.
     Undecided(Arc<Acceptor>),
     /// In clear.
@@ -57,9 +67,23 @@ impl Buffers {
     pub(super) fn clear(&self, count: usize) -> &[u8] {
         &self.clear[..count]
     }
+
+    /// Room to look at what has come.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        &mut self.clear
+    }
 }
 
 impl Session {
+    /// How a connection to this listener begins, after a proxy's header if there is one.
+    pub(super) fn of(kind: &StreamListener) -> Self {
+        match &kind.tls {
+            None => Self::Plain,
+            Some(acceptor) if kind.tcp => Self::Undecided(Arc::clone(acceptor)),
+            Some(acceptor) => Self::Greeting(Box::new(Greeting::new(Arc::clone(acceptor)))),
+        }
+    }
+
     /// Decides by the first byte, where that is open; none while it has not come.
     pub(super) fn decide(&mut self, socket: &TcpStream) -> io::Result<Option<bool>> {
         let Self::Undecided(acceptor) = self else { return Ok(Some(!matches!(self, Self::Plain))) };
@@ -112,7 +136,7 @@ impl Session {
                     }
                 }
                 Self::Tls(tls) => decrypt(tls, &mut wire, clear, &mut received)?,
-                Self::Undecided(_) | Self::Plain => break,
+                Self::Proxied(_) | Self::Undecided(_) | Self::Plain => break,
             }
         }
         // A client may say more in one breath with its hello than the hello.
@@ -154,7 +178,7 @@ impl Session {
     /// Messages can come now: nothing is awaited that must come before them.
     pub(super) fn is_established(&self) -> bool {
         match self {
-            Self::Undecided(_) | Self::Greeting(_) => false,
+            Self::Proxied(_) | Self::Undecided(_) | Self::Greeting(_) => false,
             Self::Plain => true,
             Self::Tls(tls) => !tls.is_handshaking(),
         }

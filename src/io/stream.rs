@@ -6,10 +6,11 @@
 use super::commons::Commons;
 use super::connection::{Connection, Due, Place};
 use super::incoming::Incoming;
+use super::proxy::{Awaited, Proxies, knows};
 use super::session::{Buffers, Received, Session};
 use super::source::Source;
 use super::sys::{Epoll, Interest};
-use super::tls::{Acceptor, Greeting};
+use super::tls::Acceptor;
 use crate::turn::{Head, Path, Time, Timers, Transport};
 use slab::Slab;
 use std::io;
@@ -32,6 +33,8 @@ pub struct StreamListener {
     pub tls: Option<Arc<Acceptor>>,
     /// Channel numbers up to 0x7FFE are allowed.
     pub legacy: bool,
+    /// The proxies whose header comes first; if there are some, clients come by them and no other way.
+    pub proxies: Option<Proxies>,
 }
 
 /// The connections of a worker and where they come from.
@@ -128,7 +131,7 @@ impl Streams {
         if !connection.session.is_established() {
             self.handshakes = self.handshakes.checked_sub(1)?;
         }
-        match decide(connection, now) {
+        match decide(connection, &mut self.buffers, now) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(error) => return Some(Err(error)),
@@ -280,20 +283,19 @@ impl Streams {
 
     /// Gives a new connection its place.
     fn open(&mut self, socket: TcpStream, client: SocketAddr, kind: &StreamListener, now: Time) -> io::Result<()> {
-        let Some(place) = Place::take(&self.commons, client.ip()) else { return Ok(()) };
+        if kind.proxies.as_ref().is_some_and(|proxies| !knows(proxies, client.ip())) {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "not one of the proxies in proxy.from"));
+        }
+        let Some(place) = Place::take(&self.commons) else { return Ok(()) };
         socket.set_nodelay(true)?;
         socket.set_nonblocking(true)?;
         let entry = self.connections.vacant_entry();
         let index = entry.key() as u32;
         let path = Path { client, server: socket.local_addr()?, transport: Transport::Tcp, link: index };
-        let session = match &kind.tls {
-            None => Session::Plain,
-            Some(acceptor) if kind.tcp => Session::Undecided(Arc::clone(acceptor)),
-            Some(acceptor) => Session::Greeting(Box::new(Greeting::new(Arc::clone(acceptor)))),
-        };
+        let session = Session::Proxied(Awaited::before(kind.clone()));
         let mut connection = Connection::new(socket, session, path, kind.legacy, place, now);
-        if matches!(connection.session, Session::Greeting(_)) && !begin_tls(&mut connection, now) {
-            return Err(io::ErrorKind::QuotaExceeded.into());
+        if kind.proxies.is_none() {
+            begin(&mut connection, kind, now)?;
         }
         self.epoll.add(&connection.socket, Source::Stream(index).token())?;
         entry.insert(connection);
@@ -337,8 +339,23 @@ impl Streams {
     }
 }
 
-/// Whether it is known how a connection speaks, so that it can be read.
-fn decide(connection: &mut Connection, now: Time) -> io::Result<bool> {
+/// Begins to serve a client whose address is known now.
+fn begin(connection: &mut Connection, kind: &StreamListener, now: Time) -> io::Result<()> {
+    connection.session = Session::of(kind);
+    let admitted = connection.place.attribute(connection.path.client.ip());
+    if !admitted || (matches!(connection.session, Session::Greeting(_)) && !begin_tls(connection, now)) {
+        return Err(io::ErrorKind::QuotaExceeded.into());
+    }
+    Ok(())
+}
+
+/// Whether it is known who a client is and how it speaks, so that it can be read.
+fn decide(connection: &mut Connection, buffers: &mut Buffers, now: Time) -> io::Result<bool> {
+    if let Session::Proxied(awaited) = &mut connection.session {
+        let Some((client, kind)) = awaited.look(&mut connection.socket, buffers.room())? else { return Ok(false) };
+        connection.path.client = client.unwrap_or(connection.path.client);
+        begin(connection, &kind, now)?;
+    }
     if !matches!(connection.session, Session::Undecided(_)) {
         return Ok(true);
     }

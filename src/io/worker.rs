@@ -6,19 +6,22 @@
 
 mod streams;
 
-use super::Sockets;
 use super::clock;
 use super::commons::{Commons, Deposit};
 use super::outbox::{Address, Outbox};
+use super::proxy::{Guests, Proxies, is_guest, knows};
 use super::relay::{Exit, Relays};
 use super::source::Source;
 use super::stream::Streams;
 use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
 use super::udp::{self, ListenerPair, SocketOptions};
+use super::{ListenAddress, Sockets};
 use crate::dataplane::xdp::Kernel;
 use crate::turn::{
-    Action, Event, Head, Notice, Now, OpenError, Owner, Path, Reason, RelayId, Server, Time, Token, Transport, Verdict,
+    Action, Event, Head, Notice, Now, OpenError, Owner, Path, Permission, Reason, RelayId, Route, Server, Time, Token,
+    Transport, Verdict,
 };
+use crate::wire::proxy::{self, Carrier, Front};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
@@ -49,6 +52,15 @@ const EVENTS: usize = 256;
 pub(crate) struct Listener {
     addr: SocketAddr,
     sockets: ListenerPair,
+    /// The proxies by which clients come, if they come so and no other way.
+    proxies: Option<Proxies>,
+}
+
+impl Listener {
+    /// A listener at this address, with its sockets.
+    pub(super) fn new(address: &ListenAddress, sockets: ListenerPair) -> Self {
+        Self { addr: address.addr, sockets, proxies: address.proxies.clone() }
+    }
 }
 
 /// Everything that one thread owns.
@@ -60,6 +72,8 @@ pub(crate) struct Worker {
     epoll: Rc<Epoll>,
     events: Events,
     listeners: Vec<Listener>,
+    /// Clients that come by a proxy over UDP.
+    guests: Guests,
     relays: Relays,
     streams: Streams,
     inbox: Inbox,
@@ -85,7 +99,7 @@ impl Worker {
     ) -> io::Result<Self> {
         let (epoll, now) = (Rc::new(Epoll::new()?), clock::now());
         epoll.add(owner, Source::Owner.token())?;
-        let listeners: Vec<_> = sockets.udp.into_iter().map(|(addr, sockets)| Listener { addr, sockets }).collect();
+        let listeners = sockets.udp;
         for (listener, index) in listeners.iter().zip(0..) {
             epoll.add(&listener.sockets.control, Source::Control(index).token())?;
             epoll.add(&listener.sockets.media, Source::Media(index).token())?;
@@ -100,6 +114,7 @@ impl Worker {
             epoll,
             events: Events::new(EVENTS),
             listeners,
+            guests: Guests::default(),
             inbox: Inbox::new(SLOTS),
             used: 0,
             outbox: Outbox::new(),
@@ -243,7 +258,11 @@ impl Worker {
                 }
             }
             Source::Control(index) | Source::Media(index) => {
-                let Some(path) = client_path(&self.listeners[index as usize], index, datagram) else { return };
+                let listener = &self.listeners[index as usize];
+                let Some(path) = client_path(listener, index, datagram) else { return };
+                if listener.proxies.is_some() {
+                    return self.take_from_proxy(path, datagram);
+                }
                 for part in datagram.segments() {
                     self.take_from_client(path, datagram, part);
                     self.drain();
@@ -273,12 +292,32 @@ impl Worker {
         }
     }
 
+    /// Decides about what a proxy has sent, each with its header. `path` is that of the proxy itself.
+    fn take_from_proxy(&mut self, path: Path, datagram: &Datagram) {
+        let proxies = self.listeners[path.link as usize].proxies.as_deref();
+        let known = proxies.is_some_and(|proxies| knows(proxies, path.client.ip()));
+        for (start, len) in datagram.segments() {
+            match proxy::next(self.inbox.part(start, len), Carrier::Datagram) {
+                Front::Whole { len: header, client } if known => {
+                    let guest = self.guests.enter(path, client);
+                    self.take_from_client(guest, datagram, (start + header, len - header));
+                    self.drain();
+                    // Nothing is kept of whom the core keeps nothing.
+                    if !self.server.has_allocation(&guest) {
+                        self.guests.leave(&guest);
+                    }
+                }
+                _ => self.server.count_drop(Reason::ProxyHeader),
+            }
+        }
+    }
+
     /// Decides about a peer's datagram.
     fn take_from_peer(&mut self, relay: RelayId, datagram: &Datagram, (start, len): (usize, usize)) {
         let packet = self.inbox.part(start, len);
         match self.server.handle_peer(self.now, relay, datagram.from, packet) {
             Verdict::ToClient { path, head, body } if path.transport == Transport::Udp => {
-                let address = client_address(&self.listeners, &path, datagram.tos);
+                let Some(address) = client_address(&self.listeners, &self.guests, &path, datagram.tos) else { return };
                 self.outbox.push_received(address, head, &self.inbox, body);
             }
             Verdict::ToClient { path, head, body } => {
@@ -302,8 +341,9 @@ impl Worker {
     /// Sends a message to a client.
     fn send(&mut self, path: Path, message: &[u8]) {
         if path.transport == Transport::Udp {
-            let address = client_address(&self.listeners, &path, 0);
-            self.outbox.push_copy(address, Head::EMPTY, message);
+            if let Some(address) = client_address(&self.listeners, &self.guests, &path, 0) {
+                self.outbox.push_copy(address, Head::EMPTY, message);
+            }
         } else {
             self.streams.push_message(&path, message);
         }
@@ -361,7 +401,11 @@ impl Worker {
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
             Action::SendFrom { path, message } => self.send_from(path, &message),
-            Action::Tell(notice) => tell(&notice),
+            Action::Tell(notice) => self.tell(&notice),
+            // What a proxy brings has a header before it, and what goes there is not addressed to the client.
+            Action::AddRoute(Route { path, .. }) | Action::RemoveRoute(Route { path, .. }) if is_guest(&path) => {}
+            Action::AddPermission(Permission { path, .. }) | Action::RemovePermission(Permission { path, .. })
+                if is_guest(&path) => {}
             Action::AddRoute(route) => self.kernel(|kernel| kernel.add(&route)),
             Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),
             Action::AddPermission(permission) => self.kernel(|kernel| kernel.permit(&permission)),
@@ -373,6 +417,14 @@ impl Worker {
     fn kernel(&self, tell: impl FnOnce(&Kernel)) {
         if let Some(kernel) = self.commons.kernel() {
             tell(kernel);
+        }
+    }
+
+    /// Logs what has become of an allocation, and forgets by which proxy its client came.
+    fn tell(&mut self, notice: &Notice) {
+        tell(notice);
+        if let Notice::Ended { path, .. } = notice {
+            self.guests.leave(path);
         }
     }
 
@@ -459,11 +511,13 @@ fn client_path(listener: &Listener, index: u32, datagram: &Datagram) -> Option<P
     Some(Path { client: datagram.from, server, transport: Transport::Udp, link: index })
 }
 
-/// How to send to a client: from the address that it used (RFC 8489 §6.3.1.2).
-fn client_address(listeners: &[Listener], path: &Path, tos: u8) -> Address {
-    let listener = &listeners[path.link as usize];
+/// How to send to a client: from the address that it used (RFC 8489 §6.3.1.2), by the proxy through which it came.
+/// None if that has been forgotten.
+fn client_address(listeners: &[Listener], guests: &Guests, path: &Path, tos: u8) -> Option<Address> {
+    let (link, to) = if is_guest(path) { guests.way(path)? } else { (path.link, path.client) };
+    let listener = &listeners[link as usize];
     let source = listener.addr.ip().is_unspecified().then_some(path.server.ip());
-    Address { socket: listener.sockets.media.as_raw_fd(), to: path.client, connected: false, source, tos }
+    Some(Address { socket: listener.sockets.media.as_raw_fd(), to, connected: false, source, tos })
 }
 
 /// Logs what has become of an allocation. Addresses and names stand at debug and below.

@@ -424,6 +424,8 @@ reasons! {
     BadIndication = "bad_indication";
     /// The source address cannot be a client's: port 0, multicast, broadcast, or the server itself.
     BadSource = "bad_source";
+    /// A proxy's header is missing or broken, or has come from where none may come from.
+    ProxyHeader = "proxy_header";
     /// A request of somebody without an allocation that is larger than any needs to be.
     Oversize = "oversize";
     /// Too much unauthenticated work from one source address.

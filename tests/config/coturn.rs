@@ -23,8 +23,22 @@ fn the_file_of_a_deployment_means_what_it_says() {
     assert_eq!(
         config.listen,
         [
-            Listener { addr: (addr, 3478).into(), udp: true, tcp: true, tls: true, key: ListenKey::Port },
-            Listener { addr: (addr, 5349).into(), udp: false, tcp: true, tls: true, key: ListenKey::TlsPort },
+            Listener {
+                addr: (addr, 3478).into(),
+                udp: true,
+                tcp: true,
+                tls: true,
+                proxied: false,
+                key: ListenKey::Port
+            },
+            Listener {
+                addr: (addr, 5349).into(),
+                udp: false,
+                tcp: true,
+                tls: true,
+                proxied: false,
+                key: ListenKey::TlsPort
+            },
         ]
     );
     assert_eq!(config.relay.addresses, [addr]);
@@ -259,6 +273,16 @@ fn aux_servers_are_further_listeners() {
     let extra = config.listen.iter().find(|l| l.addr.port() == 443).unwrap();
     assert!(extra.udp && !extra.tcp && !extra.tls);
     assert!(config.listen.iter().any(|l| l.addr.port() == 80));
+}
+
+#[test]
+fn the_port_of_proxies_is_a_listener_behind_them() {
+    let text = with_user("tcp-proxy-port=8443\nproxy.from=10.0.0.7\nproxy.from=10.1.0.0/16");
+    let config = good("t.conf", &text).config;
+    let behind = config.listen.iter().find(|l| l.addr.port() == 8443).unwrap();
+    assert!(behind.proxied && behind.tcp && !behind.udp);
+    assert_eq!(config.proxy.from.len(), 2);
+    assert_says(&bad("t.conf", &with_user("tcp-proxy-port=8443")), "proxy.from: nobody could connect");
 }
 
 #[test]

@@ -84,6 +84,36 @@ fn listeners_given_twice_are_an_error() {
 }
 
 #[test]
+fn listeners_behind_proxies_need_proxies_and_proxies_need_listeners() {
+    let behind = "proxy.from = [\"10.0.0.7\", \"2001:db8::/64\"]\n";
+    error("proxy.port = 443\n", "proxy.from: nobody could connect");
+    error("listen.extra = \"proxy+tcp://[::]:443\"\n", "proxy.from: nobody could connect");
+    risk(behind, "t.toml:1:15: proxy.from: not used: no listener expects a proxy's header");
+    risk("proxy.port = 443\nproxy.from = \"0.0.0.0/0\"\n", "anybody may claim to be any client");
+    error(&format!("proxy.port = 3478\n{behind}"), "t.toml:1:7: proxy.port: 0.0.0.0:3478 is given twice; remove one");
+    error("proxy.port = 65536\n", "65536 is not a whole number from 0 to 65535");
+    error("proxy.from = \"lb.example.org\"\n", "is not an address or a network such as 10.0.0.0/8");
+    error("listen.extra = \"proxy://[::]:443\"\n", "says not what comes by the proxy; write proxy+tcp+tls://[::]:443");
+    let text = format!(
+        "listen.addresses = \"192.0.2.1\"\nlisten.extra = \"proxy+udp://192.0.2.1:53\"\nproxy.port = 443\n{behind}"
+    );
+    let config = good("t.toml", &text).config;
+    let told = |l: &hairpin::config::Listener| format!("{} {} {} {} {}", l.addr, l.udp, l.tcp, l.tls, l.proxied);
+    assert_eq!(
+        config.listen.iter().map(told).collect::<Vec<_>>(),
+        [
+            "192.0.2.1:3478 true true false false",
+            "192.0.2.1:443 false true false true",
+            "192.0.2.1:53 true false false true",
+        ]
+    );
+    let report = hairpin::config::report(&config);
+    assert!(report.contains("192.0.2.1:443 tcp, behind a proxy\n"), "{report}");
+    let entry = hairpin::config::ice_server(&config, &hairpin::config::Hosts::default(), "a", "b").unwrap().to_string();
+    assert!(!entry.contains(":443") && !entry.contains(":53"), "clients do not go there themselves: {entry}");
+}
+
+#[test]
 fn nothing_to_listen_to_or_to_serve_is_an_error() {
     error("listen.udp = false\nlisten.tcp = false\n", "nothing is listened to");
     error("protocol.stun = false\nprotocol.turn = false\n", "neither STUN nor TURN is served");

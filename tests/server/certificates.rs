@@ -92,8 +92,13 @@ impl TlsClient {
 
 /// Connects and shakes hands.
 pub fn shake(config: Arc<ClientConfig>, addr: SocketAddr, name: &str) -> std::io::Result<Tls> {
+    shake_on(config, TcpStream::connect(addr)?, name)
+}
+
+/// Shakes hands on this connection.
+pub fn shake_on(config: Arc<ClientConfig>, stream: TcpStream, name: &str) -> std::io::Result<Tls> {
     let connection = ClientConnection::new(config, ServerName::try_from(name.to_owned()).unwrap()).unwrap();
-    let mut tls = StreamOwned::new(connection, TcpStream::connect(addr)?);
+    let mut tls = StreamOwned::new(connection, stream);
     while tls.conn.is_handshaking() {
         tls.conn.complete_io(&mut tls.sock)?;
     }

@@ -56,6 +56,8 @@ pub enum Heard {
 pub struct Client {
     link: Link,
     server: SocketAddr,
+    /// What goes before each datagram.
+    header: Vec<u8>,
     user: String,
     password: String,
     realm: String,
@@ -98,6 +100,7 @@ impl Client {
         Self {
             link,
             server,
+            header: Vec::new(),
             user: String::new(),
             password: String::new(),
             realm: REALM.to_owned(),
@@ -110,6 +113,12 @@ impl Client {
     /// With credentials.
     pub fn named(mut self, (user, password): (&str, &str)) -> Self {
         (self.user, self.password) = (user.to_owned(), password.to_owned());
+        self
+    }
+
+    /// With this header before each datagram, as a proxy puts it there.
+    pub fn behind(mut self, header: Vec<u8>) -> Self {
+        self.header = header;
         self
     }
 
@@ -162,7 +171,7 @@ impl Client {
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         match &mut self.link {
-            Link::Udp(socket) => drop(socket.send_to(bytes, self.server).unwrap()),
+            Link::Udp(socket) => drop(socket.send_to(&[&self.header, bytes].concat(), self.server).unwrap()),
             Link::Stream { stream, .. } => {
                 stream.write_all(bytes).unwrap();
                 stream.flush().unwrap();

@@ -15,6 +15,7 @@ mod icmp;
 mod kernel;
 mod memory;
 mod process;
+mod proxy;
 mod redirect;
 mod refusals;
 mod runs;

@@ -7,21 +7,29 @@ use hairpin::wire::{Class, Method, Writer};
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
-/// FRAME-011, TLS-009, SEC-40: an unfinished frame, a connection without a byte, a handshake that stalls; and
+/// FRAME-011, TLS-009, SEC-40, PROXY-010: an unfinished frame, a connection without a byte, a handshake that stalls; and
 /// bytes that trickle buy no time.
 #[test]
 fn what_is_begun_must_be_finished_within_ten_seconds() {
     let authority = Authority::new();
     let folder = Folder::new();
-    let server = Setup::new().certificates(&[authority.issue(&folder, "one", "one.example")]).start();
+    let setup = Setup::new().set("proxy.from", "\"127.0.0.0/8\"");
+    let behind = std::net::SocketAddr::new(setup.ip, free_port());
+    let setup = setup.set("proxy.port", &behind.port().to_string());
+    let server = setup.certificates(&[authority.issue(&folder, "one", "one.example")]).start();
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03";
-    let cases: [(&str, std::net::SocketAddr, &[u8]); 6] = [
+    let cases: [(&str, std::net::SocketAddr, &[u8]); 11] = [
         ("part of a header", server.addr, b"\x00\x01\x00"),
         ("part of a body", server.addr, b"\x00\x01\x00\x08\x21\x12\xA4\x42abcdefghijkl\x00"),
         ("part of ChannelData", server.addr, b"\x40\x00\x00\x08abc"),
         ("part of a TLS handshake", server.tls, hello),
         ("part of a TLS handshake on the shared port", server.addr, hello),
         ("not a byte where the first one decides", server.tls, b""),
+        ("not a byte where a proxy's header comes first", behind, b""),
+        ("part of a proxy's line", behind, b"PROXY TCP4 192.0.2.1"),
+        ("part of a proxy's header", behind, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0C\xC0"),
+        ("part of a proxy's longest header", behind, b"\r\n\r\n\0\r\nQUIT\n\x20\x00\xFF\xFF more to come"),
+        ("a proxy's header and no more", behind, b"PROXY UNKNOWN\r\n"),
     ];
     let begun = Instant::now();
     let mut waiting: Vec<(&str, Client)> = Vec::new();
