@@ -12,7 +12,7 @@ use crate::auth::token::Tokens;
 use crate::auth::{Credentials, Secret, rest};
 use crate::config::{self, Config, ListenKey, UserSecret};
 use crate::io::tls::{Acceptor, Pair};
-use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener};
+use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
 use crate::turn::limits::Quotas;
 use crate::turn::{Addresses, DefaultFamily, Options, Server, Setup};
 use anyhow::{Context, Result, anyhow, bail};
@@ -72,12 +72,10 @@ impl Plan {
         let kernel = kernel::open(config, &hosts, is_fresh);
         let options = Options { routes: kernel.is_some(), ..options(config, &hosts) };
         Ok(Self {
-            commons: Arc::new(Commons::new(
-                options.quotas,
-                config.limits.connections,
-                config.limits.source_connections,
-                kernel,
-            )),
+            commons: Arc::new(
+                Commons::new(options.quotas, config.limits.connections, config.limits.source_connections, kernel)
+                    .with_web(web(config)),
+            ),
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref().map(|t| &t.0))).collect(),
             setup: Setup {
                 credentials: Arc::new(credentials(config)?),
@@ -437,6 +435,15 @@ fn acceptor(config: &Config) -> Result<Option<(Arc<Acceptor>, Vec<Pair>)>> {
     let pairs: Vec<Pair> = config.tls.certificates.iter().map(pair).collect();
     let acceptor = Acceptor::new(&pairs, config.tls.only_13).map_err(|error| anyhow!("TLS: {error}"))?;
     Ok(Some((Arc::new(acceptor), pairs)))
+}
+
+/// What is served by HTTP.
+fn web(config: &Config) -> Web {
+    let config::Http { challenges, redirect } = config.http.clone();
+    if let Some(folder) = challenges.as_deref().filter(|folder| !folder.is_dir()) {
+        tracing::warn!(folder = %folder.display(), "http.acme-directory: is no directory now; no challenge is answered");
+    }
+    Web { challenges, redirect }
 }
 
 /// Reads the certificates as a start would, and forgets them.

@@ -61,6 +61,8 @@ pub struct Config {
     pub limits: Limits,
     /// Certificates for TLS.
     pub tls: Tls,
+    /// What is served by HTTP beside TURN.
+    pub http: Http,
     /// Choices of protocol.
     pub protocol: Protocol,
     /// Other servers to which clients are sent.
@@ -369,6 +371,15 @@ pub struct Certificate {
     pub chain: PathBuf,
     /// PEM file with the private key.
     pub key: PathBuf,
+}
+
+/// What is served by HTTP.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Http {
+    /// The folder with the answers to ACME's challenges.
+    pub challenges: Option<PathBuf>,
+    /// Where challenges are redirected to; the name of the challenge follows.
+    pub redirect: Option<String>,
 }
 
 /// Choices of protocol.

@@ -9,8 +9,8 @@ use crate::auth::key::{NotAllowed, Part, opaque_string};
 use crate::turn::discovery::Quad;
 
 use super::{
-    Auth, Certificate, Config, DefaultFamily, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers, Protocol,
-    Proxy, Redirect, Relay, Tls, User, UserSecret, value,
+    Auth, Certificate, Config, DefaultFamily, Http, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers,
+    Protocol, Proxy, Redirect, Relay, Tls, User, UserSecret, value,
 };
 
 /// What the keys say. Most keys fill [`Config`] in place; the rest are resolved by [`Draft::finish`].
@@ -326,6 +326,7 @@ fn blank_config() -> Config {
         peers: Peers::default(),
         limits: blank_limits(),
         tls: Tls::default(),
+        http: Http::default(),
         protocol: blank_protocol(),
         redirect: Redirect::default(),
         log: Log { level: String::new(), json: false, file: None },

@@ -164,6 +164,5 @@ pub(crate) static OTHERS: &[Other] = &[
     valued("ne", Implied("there is one engine")),
 
     // HTTP.
-    valued("acme-redirect", Planned("HTTP is not answered; let the web server answer ACME challenges")),
-    flag("respond-http-unsupported", Planned("HTTP is not answered; the connection is closed")),
+    flag("respond-http-unsupported", Implied("a request of HTTP is always told that it is none for this port")),
 ];

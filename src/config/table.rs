@@ -31,6 +31,10 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ),
     ("limits", "What may be taken. 0 means no limit where 0 is allowed."),
     ("tls", "Certificates."),
+    (
+        "http",
+        "HTTP on the ports of TCP and TLS, for certificates by ACME (http-01). Every other request is refused and its connection closed.",
+    ),
     ("protocol", "Choices of protocol."),
     ("redirect", "Other servers to which clients are sent (RFC 8489, error 300), in turns by weight."),
     ("log", "What is logged."),
@@ -220,6 +224,12 @@ pub(crate) static KEYS: &[Key] = &[
         "Refuse TLS 1.2.")
         .coturn(&[same("no-tlsv1_2")]),
 
+    key("http.acme-directory", Path(|d| &mut d.config.http.challenges), &[""],
+        "A directory with a file for each challenge, which is .well-known/acme-challenge under the web root that an ACME client is told. Empty: none."),
+    key("http.acme-redirect", Other("an http or https URL, before the name of the challenge", acme_redirect), &[""],
+        "Where a request for a challenge is redirected to; the challenge's name is put at its end. Empty: nowhere.")
+        .coturn(&[same("acme-redirect")]),
+
     key("protocol.stun", Flag(|d| &mut d.config.protocol.stun), &["true"],
         "Answer Binding requests.")
         .coturn(&[not("no-stun")]),
@@ -300,6 +310,17 @@ fn nat64(text: &str) -> Result<ipnet::Ipv6Net, String> {
         return Ok(prefix);
     }
     Err(format!("{text:?} is no NAT64 prefix; its length is 32, 40, 48, 56, 64 or 96"))
+}
+
+/// Stores where challenges are redirected to: what goes into a header must stay in its line.
+fn acme_redirect(draft: &mut Draft, text: &str) -> Result<(), String> {
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let plain = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic());
+    if !text.is_empty() && !host.is_some_and(plain) {
+        return Err(format!("{text:?} is not a URL such as https://acme.example.org/.well-known/acme-challenge/"));
+    }
+    draft.config.http.redirect = Some(text.to_owned()).filter(|text| !text.is_empty());
+    Ok(())
 }
 
 /// Stores the default family.

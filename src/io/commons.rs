@@ -1,5 +1,6 @@
 //! What all workers share: looked at when something begins or ends, never for a packet.
 
+use super::http::Web;
 use crate::dataplane::xdp::Kernel;
 use crate::turn::limits::{Ledger, Quotas, Sources, network};
 use crate::turn::{Counters, Owner, Reason, Time, Token};
@@ -15,6 +16,7 @@ pub struct Commons {
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
     kernel: Option<Kernel>,
+    web: Web,
     counters: Mutex<Vec<Counters>>,
 }
 
@@ -50,8 +52,20 @@ impl Commons {
             connections: Mutex::new(connections),
             handshakes: Mutex::new(Sources::new(HANDSHAKES)),
             kernel,
+            web: Web::default(),
             counters: Mutex::default(),
         }
+    }
+
+    /// Serves this by HTTP.
+    #[must_use]
+    pub fn with_web(self, web: Web) -> Self {
+        Self { web, ..self }
+    }
+
+    /// What is served by HTTP.
+    pub(crate) fn web(&self) -> &Web {
+        &self.web
     }
 
     /// The kernel path, if there is one.

@@ -162,7 +162,7 @@ impl Place {
     }
 
     /// Counts a TLS handshake of its client; false if that one has had enough.
-    fn admit_handshake(&self, now: Time) -> bool {
+    pub(super) fn admit_handshake(&self, now: Time) -> bool {
         self.source.is_some_and(|source| self.commons.admit_handshake(source, now))
     }
 }

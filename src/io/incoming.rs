@@ -1,6 +1,7 @@
 //! Cutting a client's stream into messages.
 
 use crate::turn::Time;
+use crate::wire::http::{self, Beginning};
 use crate::wire::stream::{Frame, next};
 
 /// The largest frame before there is an allocation; afterwards any that 16 bits can tell.
@@ -16,6 +17,19 @@ pub(super) struct Incoming {
     skip: usize,
     /// Since when a frame is unfinished.
     since: Option<Time>,
+    tongue: Tongue,
+}
+
+/// What a stream speaks. The first bytes tell, once and for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Tongue {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    /// STUN and ChannelData.
+    Stun,
+    /// HTTP.
+    Http,
 }
 
 /// Who takes the frames of a stream.
@@ -25,6 +39,9 @@ pub(super) trait Frames {
 
     /// A frame may be as large as 16 bits can tell.
     fn may_be_large(&self) -> bool;
+
+    /// Takes a request of HTTP, after which the stream ends.
+    fn http(&mut self, head: &[u8]);
 }
 
 /// A stream that cannot be followed any more.
@@ -37,6 +54,11 @@ impl Incoming {
         self.since
     }
 
+    /// The stream speaks STUN: the client has said so in its TLS handshake.
+    pub(super) fn expect_stun(&mut self) {
+        self.tongue = Tongue::Stun;
+    }
+
     /// Takes what has come and hands every whole frame on.
     pub(super) fn take(
         &mut self,
@@ -45,6 +67,9 @@ impl Incoming {
         now: Time,
         to: &mut impl Frames,
     ) -> Result<(), OutOfStep> {
+        if self.tongue != Tongue::Stun && !self.is_stun(bytes) {
+            return self.take_http(bytes, now, to);
+        }
         let mut rest = std::mem::take(&mut self.rest);
         // Most often a read ends where a frame does; then nothing is ever copied.
         let taken = if rest.is_empty() {
@@ -65,6 +90,30 @@ impl Incoming {
         }
         self.rest = rest;
         Ok(())
+    }
+
+    /// Whether a stream that has said little so far speaks STUN, as far as can be told.
+    fn is_stun(&mut self, bytes: &[u8]) -> bool {
+        let first: Vec<u8> = self.rest.iter().chain(bytes).take(http::ENOUGH).copied().collect();
+        self.tongue = match http::beginning(&first) {
+            Beginning::Request => Tongue::Http,
+            Beginning::Perhaps => Tongue::Unknown,
+            Beginning::Other => Tongue::Stun,
+        };
+        self.tongue == Tongue::Stun
+    }
+
+    /// Takes what has come of a request, or of what may yet be one. The line that matters is the first, so a head that
+    /// is too long is answered as well.
+    fn take_http(&mut self, bytes: &[u8], now: Time, to: &mut impl Frames) -> Result<(), OutOfStep> {
+        let room = FIRST_FRAMES.saturating_sub(self.rest.len());
+        self.rest.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.since.get_or_insert(now);
+        if self.tongue == Tongue::Unknown || (self.rest.len() < FIRST_FRAMES && !http::is_whole(&self.rest)) {
+            return Ok(());
+        }
+        to.http(&self.rest);
+        Err(OutOfStep)
     }
 
     /// Hands on every whole frame at the front; says how many bytes they were with their padding.

@@ -5,11 +5,13 @@
 //! about each datagram, (5) does what the core asks for, (6) sends what has gathered, by socket.
 //!
 //! To read in this order: `worker`, then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
-//! `session`, `incoming` and `outgoing` for TCP and TLS, and `proxy` for clients that come by one. The system calls are in `sys`.
+//! `session`, `incoming` and `outgoing` for TCP and TLS, `proxy` for clients that come by one, and `http` for who
+//! is no client. The system calls are in `sys`.
 
 pub mod clock;
 mod commons;
 mod connection;
+mod http;
 mod incoming;
 mod outbox;
 mod outgoing;
@@ -24,6 +26,7 @@ mod udp;
 mod worker;
 
 pub use commons::Commons;
+pub use http::Web;
 pub use proxy::Proxies;
 pub use stream::StreamListener;
 pub use udp::{ListenerPair, SocketOptions};

@@ -184,6 +184,11 @@ impl Session {
         }
     }
 
+    /// The client has said in its TLS handshake that it speaks STUN.
+    pub(super) fn is_for_stun(&self) -> bool {
+        matches!(self, Self::Tls(tls) if tls.alpn_protocol().is_some())
+    }
+
     /// Something waits that is the session's own: a handshake's message, an alert.
     pub(super) fn wants_write(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.wants_write())

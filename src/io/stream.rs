@@ -146,7 +146,10 @@ impl Streams {
     /// Takes a client's unfinished frame and the buffer, to cut frames from; they come back by [`Streams::put_back`].
     pub(super) fn take(&mut self, index: u32) -> Option<(Path, bool, Incoming, Buffers)> {
         let connection = self.connections.get_mut(index as usize)?;
-        let incoming = std::mem::take(&mut connection.incoming);
+        let mut incoming = std::mem::take(&mut connection.incoming);
+        if connection.session.is_for_stun() {
+            incoming.expect_stun();
+        }
         Some((connection.path, connection.legacy, incoming, std::mem::replace(&mut self.buffers, Buffers::none())))
     }
 
@@ -211,6 +214,12 @@ impl Streams {
     /// The next connection that is to be written to.
     pub(super) fn next_dirty(&mut self) -> Option<u32> {
         self.dirty.pop()
+    }
+
+    /// A file may be read for this client, as often as its source may shake hands.
+    pub(super) fn may_read_file(&self, path: &Path, now: Time) -> bool {
+        let connection = self.connections.get(path.link as usize).filter(|connection| connection.path == *path);
+        connection.is_some_and(|connection| connection.place.admit_handshake(now))
     }
 
     /// Writes what waits for a client.

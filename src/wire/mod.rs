@@ -3,12 +3,13 @@
 //! Nothing here allocates on its own, remembers anything or knows the time. A view exists only if its
 //! bytes were checked, so an accessor cannot fail. Read [`message`] first, then [`attribute`] and
 //! [`address`]; [`integrity`] and [`writer`] make what they check; [`channel`] and [`stream`] are the
-//! framing of data; [`proxy`] is what may stand before all of it.
+//! framing of data; [`proxy`] is what may stand before all of it, [`http`] what may stand in its place.
 
 pub mod address;
 pub mod attribute;
 pub mod channel;
 pub mod code;
+pub mod http;
 pub mod integrity;
 pub mod message;
 pub mod proxy;

@@ -170,7 +170,7 @@ fn a_flag_that_says_yes_is_on() {
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
     let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\n\
-        prometheus\nweb-admin\ncli\nCA-file=/x\nacme-redirect=http://x\nproc-user=turn\ndaemon";
+        prometheus\nweb-admin\ncli\nCA-file=/x\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
         assert_says(&warnings, &format!(": {name}: has no effect"));
@@ -181,7 +181,7 @@ fn planned_options_warn_with_their_name_and_start() {
 fn implied_options_are_quiet() {
     let text = "lt-cred-mech\nno-cli\nno-dtls\nno-multicast-peers\nsimple-log\nudp-recvmmsg\n\
         no-sslv2\nno-sslv3\nno-tlsv1\nno-tlsv1_1\nstateless-nonce\nno-tcp-relay\nno-rfc5780\nnew-log-timestamp\n\
-        no-loopback-peers\nno-stun-backward-compatibility\nprod\nne=1\npeers.allow-private=true";
+        no-loopback-peers\nrespond-http-unsupported\nno-stun-backward-compatibility\nprod\nne=1\npeers.allow-private=true";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
     assert_says(&warnings, "clients may reach private networks");
@@ -273,6 +273,13 @@ fn aux_servers_are_further_listeners() {
     let extra = config.listen.iter().find(|l| l.addr.port() == 443).unwrap();
     assert!(extra.udp && !extra.tcp && !extra.tls);
     assert!(config.listen.iter().any(|l| l.addr.port() == 80));
+}
+
+#[test]
+fn challenges_may_be_redirected() {
+    let config = good("t.conf", &with_user("acme-redirect=http://example.org/acme/")).config;
+    assert_eq!(config.http.redirect.as_deref(), Some("http://example.org/acme/"));
+    assert_says(&bad("t.conf", &with_user("acme-redirect=example.org")), "acme-redirect: \"example.org\" is not a URL");
 }
 
 #[test]

@@ -114,6 +114,17 @@ fn listeners_behind_proxies_need_proxies_and_proxies_need_listeners() {
 }
 
 #[test]
+fn challenges_are_redirected_to_a_url() {
+    let text = "http.acme-redirect = \"https://acme.example/.well-known/acme-challenge/\"\nhttp.acme-directory = \"/srv/acme\"\n";
+    let http = good("t.toml", text).config.http;
+    assert_eq!(http.redirect.as_deref(), Some("https://acme.example/.well-known/acme-challenge/"));
+    assert_eq!(http.challenges.as_deref(), Some(std::path::Path::new("/srv/acme")));
+    for wrong in ["acme.example", "ftp://acme.example/", "https://", "http://a b/", "http://a\\r\\nSet-Cookie: b"] {
+        error(&format!("http.acme-redirect = \"{wrong}\"\n"), "is not a URL such as https://acme.example.org/");
+    }
+}
+
+#[test]
 fn nothing_to_listen_to_or_to_serve_is_an_error() {
     error("listen.udp = false\nlisten.tcp = false\n", "nothing is listened to");
     error("protocol.stun = false\nprotocol.turn = false\n", "neither STUN nor TURN is served");

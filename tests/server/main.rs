@@ -11,6 +11,7 @@ mod families;
 mod flood;
 mod harness;
 mod headers;
+mod http;
 mod icmp;
 mod kernel;
 mod memory;

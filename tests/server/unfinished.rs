@@ -18,10 +18,12 @@ fn what_is_begun_must_be_finished_within_ten_seconds() {
     let setup = setup.set("proxy.port", &behind.port().to_string());
     let server = setup.certificates(&[authority.issue(&folder, "one", "one.example")]).start();
     let hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xFC\x03\x03";
-    let cases: [(&str, std::net::SocketAddr, &[u8]); 11] = [
+    let cases: [(&str, std::net::SocketAddr, &[u8]); 13] = [
         ("part of a header", server.addr, b"\x00\x01\x00"),
         ("part of a body", server.addr, b"\x00\x01\x00\x08\x21\x12\xA4\x42abcdefghijkl\x00"),
         ("part of ChannelData", server.addr, b"\x40\x00\x00\x08abc"),
+        ("part of a method of HTTP", server.addr, b"GE"),
+        ("part of a request of HTTP", server.addr, b"GET / HTTP/1.1\r\nHost: exam"),
         ("part of a TLS handshake", server.tls, hello),
         ("part of a TLS handshake on the shared port", server.addr, hello),
         ("not a byte where the first one decides", server.tls, b""),

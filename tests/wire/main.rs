@@ -3,6 +3,7 @@
 
 mod any;
 mod framing;
+mod http;
 mod literal;
 mod messages;
 mod oracle;

@@ -73,6 +73,14 @@ impl Worker {
         }
     }
 
+    /// Answers a request of HTTP.
+    fn http(&mut self, path: Path, head: &[u8]) {
+        let (commons, streams, now) = (&self.commons, &self.streams, self.now.time);
+        commons.web().answer(head, || streams.may_read_file(&path, now), &mut self.reply);
+        tracing::debug!(client = %path.client, "http: answered");
+        self.answer(path);
+    }
+
     /// Takes a whole message of a stream client.
     fn frame(&mut self, path: Path, frame: &[u8]) {
         let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
@@ -110,6 +118,10 @@ struct Client<'a> {
 impl Frames for Client<'_> {
     fn frame(&mut self, frame: &[u8]) {
         self.worker.frame(self.path, frame);
+    }
+
+    fn http(&mut self, head: &[u8]) {
+        self.worker.http(self.path, head);
     }
 
     fn may_be_large(&self) -> bool {
