@@ -11,7 +11,7 @@ use crate::auth::peers::{Policy, Rules};
 use crate::auth::token::Tokens;
 use crate::auth::{Credentials, Secret, rest};
 use crate::config::{self, Config, ListenKey, UserSecret};
-use crate::io::tls::{Acceptor, Pair};
+use crate::io::tls::{Acceptor, Pair, Terms};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
 use crate::turn::limits::Quotas;
 use crate::turn::{Addresses, DefaultFamily, Options, Server, Setup};
@@ -61,7 +61,7 @@ struct Plan {
     listen: Vec<ListenAddress>,
     sockets: SocketOptions,
     workers: usize,
-    tls: Option<(Arc<Acceptor>, Vec<Pair>)>,
+    tls: Option<Arc<Acceptor>>,
 }
 
 impl Plan {
@@ -76,7 +76,7 @@ impl Plan {
                 Commons::new(options.quotas, config.limits.connections, config.limits.source_connections, kernel)
                     .with_web(web(config)),
             ),
-            listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref().map(|t| &t.0))).collect(),
+            listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref())).collect(),
             setup: Setup {
                 credentials: Arc::new(credentials(config)?),
                 nonces: Arc::new(nonces(config, &options)?),
@@ -170,9 +170,9 @@ impl Plan {
             Ok(()) => tracing::info!("reload: log reopened"),
             Err(error) => tracing::warn!(%error, "reload: the log file cannot be opened; the old one stays in use"),
         }
-        let Some((acceptor, pairs)) = &self.tls else { return };
-        match acceptor.reload(pairs) {
-            Ok(()) => tracing::info!(certificates = pairs.len(), "reload: certificates read"),
+        let Some(acceptor) = &self.tls else { return };
+        match acceptor.reload() {
+            Ok(()) => tracing::info!(certificates = acceptor.count(), "reload: certificates read"),
             Err(error) => tracing::warn!(%error, "reload: certificates stay as they were"),
         }
     }
@@ -427,14 +427,19 @@ fn listeners_at(config: &Config, addr: SocketAddr, own: impl Iterator<Item = IpA
 }
 
 /// The certificates, if TLS is served anywhere.
-fn acceptor(config: &Config) -> Result<Option<(Arc<Acceptor>, Vec<Pair>)>> {
+fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>> {
     if !config.listen.iter().any(|at| at.tls) {
         return Ok(None);
     }
     let pair = |c: &config::Certificate| Pair { chain: c.chain.clone(), key: c.key.clone() };
-    let pairs: Vec<Pair> = config.tls.certificates.iter().map(pair).collect();
-    let acceptor = Acceptor::new(&pairs, config.tls.only_13).map_err(|error| anyhow!("TLS: {error}"))?;
-    Ok(Some((Arc::new(acceptor), pairs)))
+    let tls = &config.tls;
+    let terms = Terms {
+        pairs: tls.certificates.iter().map(pair).collect(),
+        authorities: tls.client_authorities.clone(),
+        only_13: tls.only_13,
+        suites: tls.suites.clone(),
+    };
+    Ok(Some(Arc::new(Acceptor::new(terms).map_err(|error| anyhow!("TLS: {error}"))?)))
 }
 
 /// What is served by HTTP.

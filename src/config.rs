@@ -26,6 +26,7 @@ mod write;
 
 use crate::auth::peers::Range;
 use crate::auth::token::Cipher;
+use crate::io::tls::Suite;
 use crate::turn::discovery::Quad;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -355,13 +356,17 @@ pub struct Limits {
     pub socket_buffer: u32,
 }
 
-/// Certificates.
+/// Certificates, and who is served with them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tls {
     /// Pairs of PEM files; the first is used where no name fits.
     pub certificates: Vec<Certificate>,
     /// TLS 1.3 only.
     pub only_13: bool,
+    /// Authorities of which clients must show a certificate; none if they need not show any.
+    pub client_authorities: Option<PathBuf>,
+    /// Cipher suites; of a version that has none here, all.
+    pub suites: Vec<Suite>,
 }
 
 /// A certificate chain and its key.

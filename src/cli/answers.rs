@@ -94,6 +94,7 @@ fn report(loaded: &Loaded, crypto: Crypto, output: &mut Output<'_>) -> u8 {
 /// Says which certificates this user may not read. It may be that only the server's user can, so it is no error.
 fn unreadable(config: &Config) -> impl Iterator<Item = String> {
     let files = config.tls.certificates.iter().flat_map(|c| [&c.chain, &c.key]);
+    let files = files.chain(&config.tls.client_authorities);
     files.filter(|file| is_out_of_reach(file)).map(|file| {
         format!("{}: cannot be read by this user, so not checked; the server needs to read it", file.display())
     })
@@ -109,12 +110,21 @@ fn bad_certificates(loaded: &Loaded, crypto: Crypto) -> Vec<Remark> {
     let certificates = loaded.config.tls.certificates.iter().enumerate();
     let certificates = certificates.filter(|(_, c)| !is_out_of_reach(&c.chain) && !is_out_of_reach(&c.key));
     let fault = |(item, certificate): (usize, &Certificate)| {
-        let mut config = loaded.config.clone();
-        config.tls.certificates = vec![certificate.clone()];
-        let text = (crypto.certificates)(&config).err()?;
+        let text = fault_of(loaded, crypto, std::slice::from_ref(certificate), None)?;
         Some(loaded.about("tls.certificate", item, text))
     };
-    certificates.filter_map(fault).collect()
+    let authorities = loaded.config.tls.client_authorities.as_deref().filter(|file| !is_out_of_reach(file));
+    let authorities = authorities.and_then(|file| fault_of(loaded, crypto, &[], Some(file)));
+    let authorities = authorities.map(|text| loaded.about("tls.client-ca", 0, text));
+    certificates.filter_map(fault).chain(authorities).collect()
+}
+
+/// Says what is wrong with some of the certificates.
+fn fault_of(loaded: &Loaded, crypto: Crypto, pairs: &[Certificate], authorities: Option<&Path>) -> Option<String> {
+    let mut config = loaded.config.clone();
+    config.tls.certificates = pairs.to_vec();
+    config.tls.client_authorities = authorities.map(Path::to_owned);
+    (crypto.certificates)(&config).err()
 }
 
 /// Prints the TOML for a coturn file.

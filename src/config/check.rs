@@ -129,6 +129,11 @@ impl Config {
             "tls.certificate",
             "not used: TLS is off; set listen.tls = true or remove the certificate",
         );
+        review.risk(
+            self.tls.only_13 && self.tls.suites.iter().any(|suite| !suite.is_13()),
+            "tls.ciphers",
+            "some belong to TLS 1.2, which tls.require-1-3 (no-tlsv1_2) refuses; remove them",
+        );
     }
 
     /// Checks that listeners behind proxies know their proxies, and proxies have listeners.

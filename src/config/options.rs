@@ -118,8 +118,6 @@ pub(crate) static OTHERS: &[Other] = &[
 
     // TLS.
     valued("pkey-pwd", Refused("an encrypted private key is not read; decrypt it (openssl pkey -in KEY -out PLAIN), protect the file with its mode and remove the line")),
-    valued("cipher-list", Ignored("the TLS library offers its safe ciphers alone")),
-    valued("CA-file", Planned("clients are not asked for certificates")),
     valued("ec-curve-name", Ignored("the TLS library offers X25519, P-256 and P-384")),
     valued("dh-file", DH),
     flag("dh566", SMALL_DH),

@@ -30,7 +30,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
         "Which peers may be reached. Special ranges (loopback, private, link-local, …) are denied; allow is stronger.",
     ),
     ("limits", "What may be taken. 0 means no limit where 0 is allowed."),
-    ("tls", "Certificates."),
+    ("tls", "Certificates, and on what terms they are used."),
     (
         "http",
         "HTTP on the ports of TCP and TLS, for certificates by ACME (http-01). Every other request is refused and its connection closed.",
@@ -223,6 +223,12 @@ pub(crate) static KEYS: &[Key] = &[
     key("tls.require-1-3", Flag(|d| &mut d.config.tls.only_13), &["false"],
         "Refuse TLS 1.2.")
         .coturn(&[same("no-tlsv1_2")]),
+    key("tls.ciphers", List("a cipher suite such as ECDHE-RSA-AES128-GCM-SHA256", suites), &[],
+        "The cipher suites that may be used, as OpenSSL calls them, each alone or several with colons between. Of a version (1.2, 1.3) that has none here, and if none is given, all safe ones.")
+        .coturn(&[same("cipher-list")]),
+    key("tls.client-ca", Path(|d| &mut d.config.tls.client_authorities), &[""],
+        "A PEM file with authorities: clients of TLS must show a certificate of one of them. Browsers have none to show. Empty: none is asked for.")
+        .coturn(&[same("CA-file")]),
 
     key("http.acme-directory", Path(|d| &mut d.config.http.challenges), &[""],
         "A directory with a file for each challenge, which is .well-known/acme-challenge under the web root that an ACME client is told. Empty: none."),
@@ -310,6 +316,14 @@ fn nat64(text: &str) -> Result<ipnet::Ipv6Net, String> {
         return Ok(prefix);
     }
     Err(format!("{text:?} is no NAT64 prefix; its length is 32, 40, 48, 56, 64 or 96"))
+}
+
+/// Adds cipher suites; `DEFAULT` is what OpenSSL calls those that there are.
+fn suites(draft: &mut Draft, text: &str) -> Result<(), String> {
+    for name in text.split([':', ',', ' ']).filter(|name| !name.is_empty() && text != "DEFAULT") {
+        draft.config.tls.suites.push(name.parse()?);
+    }
+    Ok(())
 }
 
 /// Stores where challenges are redirected to: what goes into a header must stay in its line.

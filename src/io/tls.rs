@@ -1,13 +1,16 @@
 //! TLS on a stream: certificates by name, protocols by what the client offers.
 
-use rustls::server::{AcceptedAlert, ClientHello, ResolvesServerCert};
+use rustls::crypto::ring::{self, cipher_suite as suite};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{AcceptedAlert, ClientHello, NoClientAuth, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, ServerConnection, SupportedProtocolVersion, version};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite, SupportedProtocolVersion, version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The protocols of RFC 7443.
@@ -15,9 +18,59 @@ const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 
 /// Accepts TLS connections with the certificates of the moment.
 pub struct Acceptor {
-    plain: Arc<ServerConfig>,
-    alpn: Arc<ServerConfig>,
-    certificates: Arc<Certificates>,
+    terms: Terms,
+    current: RwLock<Current>,
+}
+
+/// On what terms TLS is served.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// Certificates; the first one serves clients that name no server or an unknown one.
+    pub pairs: Vec<Pair>,
+    /// Clients must show a certificate of an authority in this PEM file, if there is one.
+    pub authorities: Option<PathBuf>,
+    /// TLS 1.3 alone.
+    pub only_13: bool,
+    /// The cipher suites of the versions that have some here; a version that has none here has all of its own.
+    pub suites: Vec<Suite>,
+}
+
+/// A cipher suite.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Suite(SupportedCipherSuite);
+
+/// Every suite that can be had, as OpenSSL calls it.
+const SUITES: [(&str, SupportedCipherSuite); 9] = [
+    ("TLS_AES_256_GCM_SHA384", suite::TLS13_AES_256_GCM_SHA384),
+    ("TLS_AES_128_GCM_SHA256", suite::TLS13_AES_128_GCM_SHA256),
+    ("TLS_CHACHA20_POLY1305_SHA256", suite::TLS13_CHACHA20_POLY1305_SHA256),
+    ("ECDHE-ECDSA-AES256-GCM-SHA384", suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-ECDSA-AES128-GCM-SHA256", suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-ECDSA-CHACHA20-POLY1305", suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256),
+    ("ECDHE-RSA-AES256-GCM-SHA384", suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384),
+    ("ECDHE-RSA-AES128-GCM-SHA256", suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
+    ("ECDHE-RSA-CHACHA20-POLY1305", suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
+];
+
+impl Suite {
+    /// The version that it belongs to is TLS 1.3.
+    #[must_use]
+    pub fn is_13(self) -> bool {
+        self.0.tls13().is_some()
+    }
+}
+
+impl FromStr for Suite {
+    type Err = String;
+
+    /// By the name that OpenSSL has for it, or that of the registry (RFC 8446 §B.4, RFC 5289, RFC 7905).
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = SUITES.into_iter().find(|(name, suite)| *name == text || suite.suite().as_str() == Some(text));
+        let names = || SUITES.map(|(name, _)| name).join(", ");
+        known
+            .map(|(_, suite)| Self(suite))
+            .ok_or_else(|| format!("{text:?} is not a cipher suite that there is: {}", names()))
+    }
 }
 
 /// A pair of PEM files.
@@ -45,20 +98,45 @@ impl fmt::Display for BadCertificate {
 impl std::error::Error for BadCertificate {}
 
 impl Acceptor {
-    /// Reads the certificates; the first one serves clients that name no server or an unknown one.
-    pub fn new(pairs: &[Pair], only_13: bool) -> Result<Self, BadCertificate> {
-        let certificates = Arc::new(Certificates { current: RwLock::new(read_all(pairs)?) });
-        let plain = config(&certificates, only_13);
-        let mut alpn = plain.clone();
-        alpn.alpn_protocols = PROTOCOLS.iter().map(|p| p.to_vec()).collect();
-        Ok(Self { plain: Arc::new(plain), alpn: Arc::new(alpn), certificates })
+    /// Reads the certificates.
+    pub fn new(terms: Terms) -> Result<Self, BadCertificate> {
+        let current = RwLock::new(Current::read(&terms)?);
+        Ok(Self { terms, current })
     }
 
     /// Reads the certificates again. If one of them is bad, all stay as they were.
-    pub fn reload(&self, pairs: &[Pair]) -> Result<(), BadCertificate> {
-        let fresh = read_all(pairs)?;
-        *self.certificates.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+    pub fn reload(&self) -> Result<(), BadCertificate> {
+        let fresh = Current::read(&self.terms)?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
+    }
+
+    /// How many certificates it has.
+    pub fn count(&self) -> usize {
+        self.terms.pairs.len()
+    }
+
+    /// How to serve a client that offers one of the protocols, or none of them.
+    fn config(&self, offers: bool) -> Arc<ServerConfig> {
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(if offers { &current.alpn } else { &current.plain })
+    }
+}
+
+/// How clients are served at the moment: those that offer one of the protocols, and the others.
+struct Current {
+    plain: Arc<ServerConfig>,
+    alpn: Arc<ServerConfig>,
+}
+
+impl Current {
+    /// Reads every certificate, or names the first bad one.
+    fn read(terms: &Terms) -> Result<Self, BadCertificate> {
+        let all = terms.pairs.iter().map(|pair| read(pair).map(Arc::new)).collect::<Result<_, _>>()?;
+        let plain = config(terms, Arc::new(Certificates { all }))?;
+        let mut alpn = plain.clone();
+        alpn.alpn_protocols = PROTOCOLS.iter().map(|p| p.to_vec()).collect();
+        Ok(Self { plain: Arc::new(plain), alpn: Arc::new(alpn) })
     }
 }
 
@@ -86,8 +164,7 @@ impl Greeting {
         self.hello.read_tls(wire)?;
         let Some(accepted) = self.hello.accept().map_err(&mut refused)? else { return Ok(None) };
         let offers = accepted.client_hello().alpn().is_some_and(|mut list| list.any(|p| PROTOCOLS.contains(&p)));
-        let config = if offers { &self.acceptor.alpn } else { &self.acceptor.plain };
-        accepted.into_connection(Arc::clone(config)).map(Some).map_err(refused)
+        accepted.into_connection(self.acceptor.config(offers)).map(Some).map_err(refused)
     }
 }
 
@@ -97,15 +174,15 @@ impl fmt::Debug for Acceptor {
     }
 }
 
-/// The certificates of the moment.
+/// The certificates to choose from.
 #[derive(Debug)]
 struct Certificates {
-    current: RwLock<Vec<Arc<CertifiedKey>>>,
+    all: Vec<Arc<CertifiedKey>>,
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let all = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        let all = &self.all;
         let usable = |c: &&Arc<CertifiedKey>| c.key.choose_scheme(hello.signature_schemes()).is_some();
         let named = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
         let fitting = named.and_then(|name| all.iter().filter(usable).find(|c| is_for(c, &name)));
@@ -120,32 +197,60 @@ fn is_for(certificate: &CertifiedKey, name: &ServerName<'_>) -> bool {
 }
 
 /// The configuration without protocols. Early data stays off: a replayed Allocate would be served.
-fn config(certificates: &Arc<Certificates>, only_13: bool) -> ServerConfig {
+fn config(terms: &Terms, certificates: Arc<Certificates>) -> Result<ServerConfig, BadCertificate> {
     let versions: &[&SupportedProtocolVersion] =
-        if only_13 { &[&version::TLS13] } else { &[&version::TLS13, &version::TLS12] };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    #[expect(clippy::expect_used, reason = "ring has suites for both versions")]
-    let builder =
-        ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).expect("ring has both versions");
-    builder.with_no_client_auth().with_cert_resolver(Arc::clone(certificates) as Arc<dyn ResolvesServerCert>)
+        if terms.only_13 { &[&version::TLS13] } else { &[&version::TLS13, &version::TLS12] };
+    let mut provider = ring::default_provider();
+    provider.cipher_suites.retain(|suite| is_wanted(*suite, &terms.suites));
+    let provider = Arc::new(provider);
+    let verifier = match &terms.authorities {
+        None => Arc::new(NoClientAuth),
+        Some(file) => verifier(file, &provider)?,
+    };
+    #[expect(clippy::expect_used, reason = "of each version some suites are left")]
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("both versions have some");
+    Ok(builder.with_client_cert_verifier(verifier).with_cert_resolver(certificates))
 }
 
-/// Reads every pair, or names the first bad one.
-fn read_all(pairs: &[Pair]) -> Result<Vec<Arc<CertifiedKey>>, BadCertificate> {
-    pairs.iter().map(|pair| read(pair).map(Arc::new)).collect()
+/// Whether a suite may be used: it is named, or none of its version is.
+fn is_wanted(suite: SupportedCipherSuite, named: &[Suite]) -> bool {
+    let mut rivals = named.iter().filter(|other| other.is_13() == Suite(suite).is_13()).peekable();
+    rivals.peek().is_none() || rivals.any(|other| other.0 == suite)
+}
+
+/// Checks the certificates of clients against the authorities in a file.
+fn verifier(
+    file: &Path,
+    provider: &Arc<rustls::crypto::CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, BadCertificate> {
+    let mut roots = RootCertStore::empty();
+    for authority in read_certificates(file)? {
+        roots.add(authority).map_err(|error| bad(file, format!("is not that of an authority: {error}")))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|error| bad(file, format!("names no authority for clients: {error}")))
+}
+
+/// Reads the certificates of a file, of which there must be one.
+fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
+    let all: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| bad(file, format!("cannot read the certificate chain: {error}")))?;
+    if all.is_empty() {
+        return Err(bad(file, "holds no certificate; give a PEM file with the chain, leaf first".to_owned()));
+    }
+    Ok(all)
 }
 
 /// Reads one pair and checks that its halves belong together.
 fn read(pair: &Pair) -> Result<CertifiedKey, BadCertificate> {
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&pair.chain)
-        .and_then(Iterator::collect)
-        .map_err(|error| bad(&pair.chain, format!("cannot read the certificate chain: {error}")))?;
-    if chain.is_empty() {
-        return Err(bad(&pair.chain, "holds no certificate; give a PEM file with the chain, leaf first".to_owned()));
-    }
+    let chain = read_certificates(&pair.chain)?;
     let key = PrivateKeyDer::from_pem_file(&pair.key)
         .map_err(|error| bad(&pair.key, format!("cannot read the private key: {error}")))?;
-    let key = rustls::crypto::ring::sign::any_supported_type(&key)
+    let key = ring::sign::any_supported_type(&key)
         .map_err(|error| bad(&pair.key, format!("is no private key that can be used: {error}")))?;
     let certified = CertifiedKey::new(chain, key);
     certified

@@ -170,7 +170,7 @@ fn a_flag_that_says_yes_is_on() {
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
     let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\n\
-        prometheus\nweb-admin\ncli\nCA-file=/x\nproc-user=turn\ndaemon";
+        prometheus\nweb-admin\ncli\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
         assert_says(&warnings, &format!(": {name}: has no effect"));
@@ -273,6 +273,19 @@ fn aux_servers_are_further_listeners() {
     let extra = config.listen.iter().find(|l| l.addr.port() == 443).unwrap();
     assert!(extra.udp && !extra.tcp && !extra.tls);
     assert!(config.listen.iter().any(|l| l.addr.port() == 80));
+}
+
+#[test]
+fn suites_and_authorities_of_clients_are_taken_over() {
+    let text = "CA-file=/etc/clients.pem\ncipher-list=\"ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES128-GCM-SHA256\"";
+    let tls = good("t.conf", &with_user(text)).config.tls;
+    assert_eq!(tls.suites.len(), 2);
+    assert_eq!(tls.client_authorities.as_deref(), Some(std::path::Path::new("/etc/clients.pem")));
+    assert_eq!(good("t.conf", &with_user("cipher-list=DEFAULT")).config.tls.suites, []);
+    assert_says(
+        &bad("t.conf", &with_user("cipher-list=HIGH:!aNULL")),
+        "t.conf:2: cipher-list: \"HIGH\" is not a cipher suite",
+    );
 }
 
 #[test]

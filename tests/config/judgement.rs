@@ -114,6 +114,21 @@ fn listeners_behind_proxies_need_proxies_and_proxies_need_listeners() {
 }
 
 #[test]
+fn suites_are_named_and_those_that_there_are_not_are_refused_with_those_that_there_are() {
+    let all = "there is: TLS_AES_256_GCM_SHA384, TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, \
+        ECDHE-ECDSA-AES256-GCM-SHA384, ECDHE-ECDSA-AES128-GCM-SHA256, ECDHE-ECDSA-CHACHA20-POLY1305, \
+        ECDHE-RSA-AES256-GCM-SHA384, ECDHE-RSA-AES128-GCM-SHA256, ECDHE-RSA-CHACHA20-POLY1305";
+    for wrong in ["HIGH", "!aNULL", "DHE-RSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256", "RC4-SHA"] {
+        let says = format!("t.toml:1:15: tls.ciphers: \"{wrong}\" is not a cipher suite that {all}");
+        error(&format!("tls.ciphers = \"ECDHE-RSA-AES128-GCM-SHA256:{wrong}\"\n"), &says);
+    }
+    let names = "[\"ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256\", \"TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384\"]";
+    assert_eq!(good("t.toml", &format!("tls.ciphers = {names}\n")).config.tls.suites.len(), 3);
+    let both = format!("tls.ciphers = {names}\ntls.require-1-3 = true\n");
+    risk(&both, "tls.ciphers: some belong to TLS 1.2, which tls.require-1-3 (no-tlsv1_2) refuses");
+}
+
+#[test]
 fn challenges_are_redirected_to_a_url() {
     let text = "http.acme-redirect = \"https://acme.example/.well-known/acme-challenge/\"\nhttp.acme-directory = \"/srv/acme\"\n";
     let http = good("t.toml", text).config.http;

@@ -3,7 +3,7 @@
 use crate::harness::{Folder, eventually};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, RootCertStore, StreamOwned, SupportedProtocolVersion};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -46,6 +46,7 @@ pub struct TlsClient {
     roots: RootCertStore,
     versions: Vec<&'static SupportedProtocolVersion>,
     alpn: Vec<Vec<u8>>,
+    own: Option<(PathBuf, PathBuf)>,
 }
 
 /// A TLS connection after its handshake.
@@ -55,7 +56,7 @@ impl TlsClient {
     pub fn trusting(certificates: Vec<CertificateDer<'static>>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(certificates);
-        Self { roots, versions: rustls::DEFAULT_VERSIONS.to_vec(), alpn: Vec::new() }
+        Self { roots, versions: rustls::DEFAULT_VERSIONS.to_vec(), alpn: Vec::new(), own: None }
     }
 
     /// With this version alone.
@@ -70,11 +71,23 @@ impl TlsClient {
         self
     }
 
+    /// With a certificate of its own to show, and its key.
+    pub fn showing(mut self, pair: &(PathBuf, PathBuf)) -> Self {
+        self.own = Some(pair.clone());
+        self
+    }
+
     /// The configuration of a connection.
     pub fn config(&self) -> ClientConfig {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(&self.versions).unwrap();
-        let mut config = builder.with_root_certificates(self.roots.clone()).with_no_client_auth();
+        let builder = builder.with_root_certificates(self.roots.clone());
+        let mut config = match &self.own {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => {
+                builder.with_client_auth_cert(vec![leaf(chain)], PrivateKeyDer::from_pem_file(key).unwrap()).unwrap()
+            }
+        };
         config.alpn_protocols = self.alpn.clone();
         config
     }

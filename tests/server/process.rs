@@ -179,7 +179,18 @@ fn a_bad_certificate_or_key_is_named_and_nothing_starts() {
         assert!(out.contains("certificate ") && said.contains(wanted), "{said}");
         assert!(said.contains("hairpin.toml:") && said.contains("tls.certificate: "), "{said}");
     }
-    let text = Setup::at(ip.into()).certificates(&[(chain, key)]).text(free_port(), free_port());
+    let whole = Setup::at(ip.into()).certificates(&[(chain.clone(), key.clone())]);
+    for (authorities, wanted) in [(&junk, "junk: holds no certificate"), (&key, "one.key: holds no certificate")] {
+        let text =
+            whole.clone().set("tls.client-ca", &quoted(authorities.to_str().unwrap())).text(free_port(), free_port());
+        let file = folder.write("hairpin.toml", &text);
+        let (code, _, said) = finish(&["-c", file.to_str().unwrap()]);
+        assert!(code == 2 && said.contains(wanted), "{said}");
+        let (code, _, said) = finish(&["check", file.to_str().unwrap()]);
+        assert!(code == 1 && said.contains(wanted) && said.contains(": tls.client-ca: "), "{said}");
+        assert!(!said.contains("tls.certificate: "), "{said}");
+    }
+    let text = whole.text(free_port(), free_port());
     let file = folder.write("hairpin.toml", &text);
     let (code, _, said) = finish(&["check", file.to_str().unwrap()]);
     assert_eq!((code, said.as_str()), (0, ""));

@@ -85,6 +85,94 @@ fn older_versions_are_refused_and_named_suites_are_there() {
     }
 }
 
+/// TLS-001: the suites that the operator names are those that there are; of a version of which none is named, all.
+#[test]
+fn suites_can_be_narrowed() {
+    if !requires(&name(), &[Need::Openssl]) {
+        return;
+    }
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", NAME);
+    let (one, other) = ("ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384");
+    let (one_13, other_13) = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384");
+    let agrees = |server: &Server, arguments: [&str; 3], suite: &str| {
+        let (agreed, said) = s_client(server.tls, &[&arguments[..], &[suite, "-brief"]].concat());
+        assert_eq!(agreed, said.contains(&format!("Ciphersuite: {suite}")), "{said}");
+        agreed
+    };
+    let (old, new) = (["-tls1_2", "-no_ticket", "-cipher"], ["-tls1_3", "-no_ticket", "-ciphersuites"]);
+    for (named, wanted) in [
+        (format!("{one}:ECDHE-RSA-AES128-GCM-SHA256"), [true, false, true, true]),
+        (one_13.to_owned(), [true, true, true, false]),
+        (format!("{other},{other_13}"), [false, true, false, true]),
+        ("DEFAULT".to_owned(), [true; 4]),
+    ] {
+        let server = Setup::new().certificates(std::slice::from_ref(&pair)).set("tls.ciphers", &quoted(&named)).start();
+        let found =
+            [(old, one), (old, other), (new, one_13), (new, other_13)].map(|(how, suite)| agrees(&server, how, suite));
+        assert_eq!(found, wanted, "{named}");
+    }
+}
+
+/// TLS-006: openssl's own client is told which protocol was selected.
+#[test]
+fn openssl_agrees_on_the_protocol() {
+    if !requires(&name(), &[Need::Openssl]) {
+        return;
+    }
+    let (server, ..) = served();
+    for (offered, told) in [("h2,stun.turn", "ALPN protocol: stun.turn"), ("http/1.1", "No ALPN negotiated")] {
+        let (agreed, said) = s_client(server.tls, &["-alpn", offered]);
+        assert!(agreed && said.contains(told), "{said}");
+    }
+}
+
+/// Where the operator names authorities, whoever has no certificate of theirs is refused, and told so by an alert; and
+/// SIGHUP reads them anew.
+#[test]
+fn clients_must_show_a_certificate_where_they_are_asked_for_one() {
+    if !requires(&name(), &[Need::Openssl]) {
+        return;
+    }
+    let (authority, trusted, stranger, folder) = (Authority::new(), Authority::new(), Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "server", NAME);
+    let good = trusted.issue(&folder, "good", "client.example");
+    let wrong = stranger.issue(&folder, "wrong", "client.example");
+    let file = folder.write("clients.pem", &trusted.issuer.pem());
+    let server = Setup::new().certificates(&[pair]).set("tls.client-ca", &quoted(file.to_str().unwrap())).start();
+    let served = |client: &TlsClient| {
+        // A client of TLS 1.3 hears of its refusal only after its own handshake.
+        let tls = client.try_connect(server.tls, NAME).ok()?;
+        let mut client = Client::with_stream(tls, server.addr);
+        let request = client.bare(Method::BINDING, |_| {});
+        client.try_ask(&request).map(drop)
+    };
+    for version in [&TLS12, &TLS13] {
+        let client = authority.client().version(version);
+        relays(&server, client.clone().showing(&good).connect(server.tls, NAME));
+        assert_eq!(served(&client.clone().showing(&wrong)), None);
+        assert_eq!(served(&client), None);
+    }
+    let (agreed, said) = s_client(server.tls, &["-tls1_2"]);
+    assert!(!agreed && said.contains("SSL alert number"), "{said}");
+    let own = ["-cert", good.0.to_str().unwrap(), "-key", good.1.to_str().unwrap(), "-brief"];
+    for version in ["-tls1_2", "-tls1_3"] {
+        let (agreed, said) = s_client(server.tls, &[&own[..], &[version]].concat());
+        assert!(agreed, "{said}");
+    }
+    let mut plain = Client::tcp(server.tls);
+    assert_eq!(plain.binding(), plain.local(), "TCP is as ever");
+
+    folder.write("clients.pem", &stranger.issuer.pem());
+    server.signal("HUP");
+    eventually("the other authority is trusted", || served(&authority.client().showing(&wrong)));
+    assert_eq!(served(&authority.client().showing(&good)), None);
+    folder.write("clients.pem", "no certificate");
+    server.signal("HUP");
+    server.err.wait_for("certificates stay as they were");
+    assert_eq!(served(&authority.client().showing(&wrong)), Some(()));
+}
+
 /// TLS-001: an RSA certificate, as many sites have, with the suite that RFC 8489 names.
 #[test]
 fn an_rsa_certificate_serves_too() {
