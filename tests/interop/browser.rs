@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::call_server::credentials::{IceServers, Login as CallLogin};
 use super::call_server::{self, Limits};
-use super::harness::Need::{self, Tool};
+use super::harness::Need::{self, Hairpin, Tool};
 use super::harness::{Login, SECRET, Server};
 use super::webdriver::Browser;
 
@@ -74,6 +74,21 @@ fn a_browser_finds_every_kind_of_candidate() {
     }
     let reflexive = find(&browser, &window, "srflx", &stun);
     assert_eq!(reflexive["address"], "127.0.0.1");
+}
+
+/// One port for both: what a browser shows of it, and the relay that it finds there.
+#[test]
+fn a_port_of_tls_serves_a_browser_http_and_turn() {
+    requires!(CHROMIUM, DRIVER, Hairpin("an answer to HTTP"));
+    let server = Server::start(Login::Secret);
+    let browser = Browser::start(&server.certificate.key_hash);
+    let window = browser.open(&format!("https://{}/", server.secure()));
+    let shown = browser.run(&window, "return document.body.innerText");
+    assert_eq!(shown.as_str().map(str::trim), Some("This port serves STUN and TURN."), "{shown}");
+    let url = format!("turns:{}?transport=tcp", server.secure());
+    let (username, credential) = server.login.credentials();
+    browser.run_with(&window, GATHER, &json!([{"urls": [&url], "username": username, "credential": credential}]));
+    assert_eq!(find(&browser, &window, "relay", &url)["relayProtocol"], "tls");
 }
 
 #[test]

@@ -69,7 +69,7 @@ pub(crate) fn has_all(test: &str, needs: &[Need]) -> bool {
 
 impl Need {
     /// Whether it is here.
-    fn is_met(self) -> bool {
+    pub(crate) fn is_met(self) -> bool {
         match self {
             Self::Tool(name) => finds(name),
             Self::Ipv6 => has_ipv6(),
@@ -226,9 +226,10 @@ fn config(folder: &Folder, ports: &Block, login: Login) -> String {
     let (first, last) = ports.relay();
     let mut config = format!(
         "listening-port={}\ntls-listening-port={}\nmin-port={first}\nmax-port={last}\n\
-         realm={REALM}\nfingerprint\nallow-loopback-peers\ncert={}\npkey={}\n",
+         tcp-proxy-port={}\nrealm={REALM}\nfingerprint\nallow-loopback-peers\ncert={}\npkey={}\n",
         ports.plain(),
         ports.secure(),
+        ports.behind(),
         folder.join("chain.pem").display(),
         folder.join("key.pem").display(),
     );
@@ -248,7 +249,7 @@ fn config(folder: &Folder, ports: &Block, login: Login) -> String {
         config += &only_for_coturn(folder);
     } else {
         // Debian's turnutils_uclient takes channel numbers from the whole range of RFC 5766.
-        config += "rfc5766-channel-numbers\n";
+        config += "rfc5766-channel-numbers\nproxy.from=127.0.0.1\nproxy.from=::1\n";
     }
     config
 }

@@ -19,6 +19,7 @@ mod process;
 
 mod browser;
 mod discovery;
+mod haproxy;
 mod kernel;
 mod signalling;
 mod turn_proto;

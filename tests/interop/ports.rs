@@ -47,6 +47,16 @@ impl Block {
         self.first + 3
     }
 
+    /// The port for proxies.
+    pub(crate) fn behind(&self) -> u16 {
+        self.first + 4
+    }
+
+    /// Ports on which a proxy may listen.
+    pub(crate) fn fronts(&self) -> [u16; 3] {
+        [5, 8, 9].map(|offset| self.first + offset)
+    }
+
     /// A port for a peer, with the one after it.
     pub(crate) fn peer(&self) -> u16 {
         self.first + 6

@@ -19,8 +19,8 @@ const CLIENTS: u64 = 3;
 /// The messages of each client's session. A client has two: one for RTP, one for RTCP.
 const MESSAGES: u64 = 20;
 
-const UCLIENT: super::harness::Need = Tool("turnutils_uclient");
-const PEER: super::harness::Need = Tool("turnutils_peer");
+pub(super) const UCLIENT: super::harness::Need = Tool("turnutils_uclient");
+pub(super) const PEER: super::harness::Need = Tool("turnutils_peer");
 
 #[test]
 fn channels_over_udp_lose_nothing() {
@@ -129,7 +129,7 @@ fn a_wrong_password_is_refused() {
 }
 
 /// One run of the client.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     server: &'a Server,
     at: SocketAddr,
     peer: IpAddr,
@@ -141,7 +141,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// A run over UDP and IPv4, with whatever login the server was started for.
-    fn new(server: &'a Server) -> Self {
+    pub(super) fn new(server: &'a Server) -> Self {
         Self {
             server,
             at: server.plain(),
@@ -154,7 +154,7 @@ impl<'a> Run<'a> {
     }
 
     /// To another of the server's addresses.
-    fn at(self, at: SocketAddr) -> Self {
+    pub(super) fn at(self, at: SocketAddr) -> Self {
         Self { at, ..self }
     }
 
@@ -169,13 +169,13 @@ impl<'a> Run<'a> {
     }
 
     /// With more flags.
-    fn flags(mut self, flags: &[&str]) -> Self {
+    pub(super) fn flags(mut self, flags: &[&str]) -> Self {
         self.flags.extend(flags.iter().map(ToString::to_string));
         self
     }
 
     /// Over TLS, and looking at the certificate.
-    fn tls(self) -> Self {
+    pub(super) fn tls(self) -> Self {
         let (at, authority) = (self.server.secure(), self.server.authority());
         self.at(at).flags(&["-t", "-S", "-E", &authority.display().to_string()])
     }
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs the client and checks that everything came back.
-    fn echoes(self) {
+    pub(super) fn echoes(self) {
         let (success, said) = self.run();
         assert!(success, "{said}");
         assert!(said.contains("Total lost packets 0 "), "{said}");
