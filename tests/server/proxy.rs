@@ -217,6 +217,17 @@ fn the_header_comes_before_the_handshake_in_pieces_or_with_it() {
     }
 }
 
+/// PROXY-010: what may stand in the place of STUN may stand behind a header too.
+#[test]
+fn http_is_answered_behind_a_header() {
+    let scene = Scene::new();
+    let mut stream = scene.connect(&[&line(CLAIMED)[..], b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
+    let mut said = String::new();
+    stream.read_to_string(&mut said).unwrap();
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+    scene.server.err.wait_for(&format!("http: answered client={CLAIMED}"));
+}
+
 /// PROXY-002, PROXY-006, PROXY-007, PROXY-008, PROXY-009, PROXY-011: no header, a broken one, one for datagrams, or one
 /// from elsewhere: the connection ends and nothing is said. Where nothing is configured a header is none.
 #[test]
