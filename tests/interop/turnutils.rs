@@ -185,9 +185,17 @@ impl<'a> Run<'a> {
         Self { password, ..self }
     }
 
-    /// Runs the client and checks that everything came back.
+    /// Runs the client and checks that everything came back. Over TLS the client takes the first frame of a record
+    /// and forgets the rest, so there a run that a busy machine has disturbed is repeated.
     pub(super) fn echoes(self) {
-        let (success, said) = self.run();
+        let tries = if self.flags.iter().any(|flag| flag == "-S") { 3 } else { 1 };
+        let (mut success, mut said) = self.run();
+        for _ in 1..tries {
+            if !success || said.contains("Total lost packets 0 ") {
+                break;
+            }
+            (success, said) = self.run();
+        }
         assert!(success, "{said}");
         assert!(said.contains("Total lost packets 0 "), "{said}");
         let (sent, received) = totals(&said);
@@ -197,7 +205,7 @@ impl<'a> Run<'a> {
     }
 
     /// Runs the client.
-    fn run(self) -> (bool, String) {
+    fn run(&self) -> (bool, String) {
         let _peer = self.echo.then(|| self.start_peer());
         let mut command = Command::new("turnutils_uclient");
         command.args(["-n", &MESSAGES.to_string(), "-m", &CLIENTS.to_string(), "-z", "5"]);
