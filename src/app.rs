@@ -14,6 +14,7 @@ use crate::config::{self, Config, ListenKey, UserSecret};
 use crate::io::tls::{Acceptor, Pair, Terms};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
 use crate::turn::limits::Quotas;
+use crate::turn::mobility::Tickets;
 use crate::turn::{Addresses, DefaultFamily, Options, Server, Setup};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
@@ -82,6 +83,7 @@ impl Plan {
                 nonces: Arc::new(nonces(config, &options)?),
                 policy: Arc::new(Policy::new(&rules(config, &hosts))),
                 options: Arc::new(options),
+                tickets: Arc::new(Tickets::new(random()?)),
             },
             sockets: SocketOptions {
                 buffer: config.limits.socket_buffer,
@@ -307,6 +309,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         turn: protocol.turn,
         mapped_address: protocol.mapped_address,
         reasons: protocol.reasons,
+        mobility: protocol.mobility,
         routes: false,
         redirect: redirect::of(config, hosts),
     }

@@ -406,6 +406,8 @@ pub struct Protocol {
     pub turn: bool,
     /// MAPPED-ADDRESS beside XOR-MAPPED-ADDRESS in Binding answers.
     pub mapped_address: bool,
+    /// Allocations may move to another address of their client (RFC 8016).
+    pub mobility: bool,
     /// Reason phrases in error answers.
     pub reasons: bool,
 }

@@ -385,6 +385,7 @@ fn blank_protocol() -> Protocol {
         stun: false,
         turn: false,
         mapped_address: false,
+        mobility: false,
         reasons: false,
     }
 }

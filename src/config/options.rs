@@ -114,7 +114,6 @@ pub(crate) static OTHERS: &[Other] = &[
     flag("drop-invalid-packets-log", Planned("dropped packets are not logged")),
     valued("proc-user", STAYS),
     valued("proc-group", STAYS),
-    flag("mobility", Planned("mobility (RFC 8016) is not understood")),
 
     // TLS.
     valued("pkey-pwd", Refused("an encrypted private key is not read; decrypt it (openssl pkey -in KEY -out PLAIN), protect the file with its mode and remove the line")),

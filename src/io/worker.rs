@@ -527,6 +527,9 @@ fn tell(notice: &Notice) {
             let (v4, v6) = (v4.map(tracing::field::display), v6.map(tracing::field::display));
             tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, v4, v6, "allocation made");
         }
+        Notice::Moved { from, to, owner } => {
+            tracing::debug!(from = %from.client, client = %to.client, transport = ?to.transport, user = %owner.name, "allocation moved");
+        }
         Notice::Ended { path, owner } => {
             tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, "allocation ended");
         }

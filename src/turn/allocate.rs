@@ -85,11 +85,14 @@ impl Server {
         if let Some(id) = self.live(now.time, &answer.path) {
             return self.repeat(now.time, id, &owner, answer, out);
         }
-        if self.openings.iter().any(|(_, opening)| opening.answer.path == answer.path) {
+        if self.is_opening(&answer.path) {
             return Ok(Outcome::Later);
         }
         if is_tunnel(answer.path.client.ip()) {
             return Err(Refusal::Forbidden);
+        }
+        if message.attribute(attribute::MOBILITY_TICKET).is_some() {
+            self.may_roam(&answer.path)?;
         }
         self.redirect(now.time, message, answer)?;
         let request = request::Allocate::parse(message)?;
@@ -124,6 +127,11 @@ impl Server {
         }
         let alternate = self.turns.next(&self.setup.options.redirect, &answer.path);
         alternate.map_or(Ok(()), |alternate| Err(Refusal::Alternate(alternate)))
+    }
+
+    /// An Allocate request of this 5-tuple waits.
+    pub(super) fn is_opening(&self, path: &Path) -> bool {
+        self.openings.iter().any(|(_, opening)| opening.answer.path == *path)
     }
 
     /// A 5-tuple that has an allocation: the request that made it is answered again, others are refused.
@@ -306,6 +314,9 @@ impl Server {
         };
         let id = self.table.insert(Allocation {
             path: opening.answer.path,
+            attached: true,
+            source: opening.answer.path.client.ip(),
+            mobility: None,
             owner: opening.owner.clone(),
             lease: opening.lease.clone(),
             transaction: *opening.answer.transaction(),
@@ -321,6 +332,9 @@ impl Server {
             armed: Time(u64::MAX),
         });
         self.arm(id, expires);
+        if opening.request.mobile {
+            self.make_mobile(id);
+        }
         id
     }
 
@@ -368,22 +382,37 @@ impl Server {
         answer: &mut Answer,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
+        if let Some(ticket) = message.attribute(attribute::MOBILITY_TICKET) {
+            return self.hand_over(now, message, ticket, answer, out);
+        }
         let (id, lease) = self.owned_by(now, message, answer)?;
+        let lifetime = self.extend(now.time, id, message, lease)?;
+        answer.success(&self.setup.options, out, |writer| {
+            writer.number(attribute::LIFETIME, lifetime);
+        });
+        Ok(Outcome::Replied)
+    }
+
+    /// Sets the lifetime that a Refresh asks for, at most that of the token; the seconds that were granted.
+    pub(super) fn extend(
+        &mut self,
+        now: Time,
+        id: Id,
+        message: &Message<'_>,
+        lease: Option<Lease>,
+    ) -> Result<u32, Refusal> {
         let request = request::Refresh::parse(message)?;
-        let families = self.held(now.time, id, request.family)?;
+        let families = self.held(now, id, request.family)?;
         let longest = self.setup.options.lifetime;
         let lease = self.renew(id, lease);
         let lifetime = match request.lifetime {
             Some(0) => Duration::ZERO,
-            asked => within(lease, now.time, grant_lifetime(asked, longest)),
+            asked => within(lease, now, grant_lifetime(asked, longest)),
         };
         for family in families {
-            self.set_end(now.time, id, family, lifetime);
+            self.set_end(now, id, family, lifetime);
         }
-        answer.success(&self.setup.options, out, |writer| {
-            writer.number(attribute::LIFETIME, seconds(lifetime));
-        });
-        Ok(Outcome::Replied)
+        Ok(seconds(lifetime))
     }
 
     /// Lets an allocation live by a new token, if there is one; the token that it lives by now.
@@ -427,9 +456,12 @@ fn granted(options: &Options, now: Time, allocation: &Allocation, answer: &Answe
             writer.xor_address(attribute::XOR_RELAYED_ADDRESS, relay.public);
         }
         writer.number(attribute::LIFETIME, seconds(now.until(allocation.expires())));
-        writer.xor_address(attribute::XOR_MAPPED_ADDRESS, allocation.path.client);
+        writer.xor_address(attribute::XOR_MAPPED_ADDRESS, answer.path.client);
         if let Some(token) = &allocation.token {
             writer.attribute(attribute::RESERVATION_TOKEN, token);
+        }
+        if let Some(mobility) = &allocation.mobility {
+            writer.attribute(attribute::MOBILITY_TICKET, &mobility.ticket);
         }
         if let Some((family, code)) = allocation.missing {
             put_missing(writer, family, code);

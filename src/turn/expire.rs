@@ -107,7 +107,7 @@ impl Server {
             self.forget(now, token);
         }
         let (path, owner) = (allocation.path, allocation.owner);
-        self.actions.push_back(Action::Release { owner: owner.clone(), source: path.client.ip() });
+        self.actions.push_back(Action::Release { owner: owner.clone(), source: allocation.source });
         self.actions.push_back(Action::Tell(Notice::Ended { path, owner }));
         self.thin_timers();
     }
@@ -138,10 +138,12 @@ impl Server {
         }
     }
 
-    /// The connection of a stream client has ended, and with it its allocation.
+    /// The connection of a stream client has ended, and with it its allocation, unless that may move.
     pub(super) fn closed(&mut self, now: Time, path: &Path) {
         self.openings_closed(path);
-        if let Some(id) = self.table.at_path(path) {
+        if let Some(id) = self.table.at_path(path)
+            && !self.outlives(now, id, path)
+        {
             self.end(now, id);
         }
     }

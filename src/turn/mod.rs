@@ -14,6 +14,7 @@ pub mod discovery;
 mod expire;
 mod lease;
 pub mod limits;
+pub mod mobility;
 mod options;
 mod permission;
 mod ports;
@@ -44,6 +45,7 @@ use crate::wire::{Class, Kind, Message, Method, attribute};
 use allocate::Opening;
 use lease::{Lease, Proven};
 use limits::Sources;
+use mobility::Tickets;
 use ports::Ports;
 use random::Random;
 use redirect::Turns;
@@ -65,6 +67,8 @@ pub struct Setup {
     pub nonces: Arc<Nonces>,
     /// Which peers may be reached.
     pub policy: Arc<Policy>,
+    /// Seals mobility tickets.
+    pub tickets: Arc<Tickets>,
 }
 
 /// A TURN server: every decision of one worker.
@@ -80,6 +84,8 @@ pub struct Server {
     sources: Sources,
     random: Random,
     turns: Turns,
+    /// Tells this server from the others of its process in mobility tickets.
+    number: u64,
     actions: VecDeque<Action>,
     counters: Counters,
     keys: Vec<Key>,
@@ -115,7 +121,9 @@ impl Server {
     #[must_use]
     pub fn new(setup: Setup, seed: [u8; 32], now: Now) -> Self {
         let options = &setup.options;
+        let mut random = Random::new(seed);
         Self {
+            number: u64::from_ne_bytes(random.bytes()),
             algorithms: algorithm_list(&options.algorithms),
             table: Table::default(),
             openings: Slab::new(),
@@ -123,7 +131,7 @@ impl Server {
             ports: Ports::new(options.ports.clone()),
             timers: Timers::new(now.time),
             sources: Sources::new(options.unauthenticated),
-            random: Random::new(seed),
+            random,
             turns: Turns::default(),
             actions: VecDeque::new(),
             counters: Counters::default(),
@@ -331,7 +339,8 @@ impl Server {
             None => judge.check(message, now.wall, answer.path.client, &mut self.keys)?,
         };
         // An allocation that has ended and waits to be swept is none, or it would make room for a new one.
-        let new = self.live(now.time, &answer.path).is_none();
+        let roams = message.method() == Method::REFRESH && message.attribute(attribute::MOBILITY_TICKET).is_some();
+        let new = !roams && self.live(now.time, &answer.path).is_none();
         if grant.expired && new { Err(Refusal::Unauthenticated) } else { Ok(grant) }
     }
 

@@ -60,6 +60,8 @@ pub struct Options {
     pub reasons: bool,
     /// Serve NAT behaviour discovery (RFC 5780) on these; IPv4 and IPv6.
     pub discovery: [Option<Quad>; 2],
+    /// Allocations may move to another 5-tuple (RFC 8016).
+    pub mobility: bool,
     /// Tell of routes: there is a fast path to carry them.
     pub routes: bool,
     /// Where clients are sent instead of being served.
@@ -93,6 +95,7 @@ impl Default for Options {
             turn: true,
             mapped_address: false,
             reasons: false,
+            mobility: false,
             routes: false,
             redirect: Redirect::default(),
         }

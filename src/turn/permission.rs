@@ -58,19 +58,29 @@ impl Server {
         allocation.permissions.insert(peer, until);
         self.arm(id, until);
         if is_new {
-            self.actions.extend(self.told_permission(id, peer).map(Action::AddPermission));
+            self.tell_permission(id, peer);
         }
         self.add_routes(now, id, peer);
     }
 
+    /// Tells a fast path of a permission.
+    pub(super) fn tell_permission(&mut self, id: Id, peer: IpAddr) {
+        self.actions.extend(self.told_permission(id, peer).map(Action::AddPermission));
+    }
+
     /// Ends the permissions that a test finds.
     pub(super) fn end_permissions(&mut self, id: Id, ended: impl Fn(IpAddr, Time) -> bool) {
+        self.untell_permissions(id, &ended);
+        let Some(allocation) = self.table.get_mut(id) else { return };
+        allocation.permissions.retain(|peer, until| !ended(*peer, *until));
+    }
+
+    /// Tells a fast path to forget the permissions that a test finds.
+    pub(super) fn untell_permissions(&mut self, id: Id, ended: impl Fn(IpAddr, Time) -> bool) {
         let Some(allocation) = self.table.get(id) else { return };
         let gone = allocation.permissions.iter().filter(|(peer, until)| ended(**peer, **until));
         let told: Vec<Permission> = gone.filter_map(|(peer, _)| self.told_permission(id, *peer)).collect();
         self.actions.extend(told.into_iter().map(Action::RemovePermission));
-        let Some(allocation) = self.table.get_mut(id) else { return };
-        allocation.permissions.retain(|peer, until| !ended(*peer, *until));
     }
 
     /// The permission as a fast path is told of it, if there is one and it need not ask for the port.
@@ -79,7 +89,7 @@ impl Server {
         if !options.routes || !policy.is_alike(peer) {
             return None;
         }
-        let allocation = self.table.get(id)?;
+        let allocation = self.table.get(id).filter(|allocation| allocation.attached)?;
         let relay = allocation.relays[super::table::index(Family::of(peer))]?;
         Some(Permission { path: allocation.path, relay: relay.id, local: relay.local, peer })
     }

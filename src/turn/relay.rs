@@ -96,6 +96,9 @@ impl Server {
         if !allocation.permits(peer.ip(), now) {
             return Err(Reason::NoPermission);
         }
+        if !allocation.attached {
+            return Err(Reason::NoClient);
+        }
         let path = allocation.path;
         let number = allocation.number(&peer, now);
         admit(allocation, TO_CLIENT, packet.len(), rate, now)?;
@@ -133,6 +136,9 @@ impl Server {
         if !allocation.permits(peer.ip(), now) {
             return Err(Reason::NoPermission);
         }
+        if !allocation.attached {
+            return Err(Reason::NoClient);
+        }
         let value = icmp_value(peer.ip(), icmp).ok_or(Reason::Icmp)?;
         if !allocation.icmp.take(1, ICMP_RATE, now) {
             return Err(Reason::Icmp);
@@ -149,6 +155,9 @@ impl Server {
     /// The allocation of a 5-tuple, to relay for.
     fn allocation_at(&mut self, now: Time, path: &Path) -> Option<&mut Allocation> {
         let id = self.table.at_path(path)?;
+        if self.table.get(id)?.mobility.is_some() {
+            self.arrived(now, id, path);
+        }
         self.table.get_mut(id).filter(|a| a.expires() > now)
     }
 }

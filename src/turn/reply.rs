@@ -23,6 +23,8 @@ pub enum Refusal {
     StaleNonce,
     /// The rules deny the peer or the client.
     Forbidden,
+    /// Allocations may not move.
+    Mobility,
     /// Attributes that must be understood and are not.
     Unknown(Unknown),
     /// The 5-tuple has no allocation, or has one already.
@@ -103,6 +105,7 @@ impl Refusal {
             Self::Unauthenticated => Code::UNAUTHENTICATED,
             Self::StaleNonce => Code::STALE_NONCE,
             Self::Forbidden => Code::FORBIDDEN,
+            Self::Mobility => Code::MOBILITY_FORBIDDEN,
             Self::Unknown(_) => Code::UNKNOWN_ATTRIBUTE,
             Self::Mismatch => Code::ALLOCATION_MISMATCH,
             Self::Family => Code::FAMILY_UNSUPPORTED,

@@ -23,6 +23,8 @@ pub(super) struct Allocate {
     pub(super) token: Option<Token>,
     /// The lifetime that was asked for, in seconds.
     pub(super) lifetime: Option<u32>,
+    /// The allocation is to have a mobility ticket.
+    pub(super) mobile: bool,
 }
 
 /// Which relayed addresses are wanted.
@@ -58,7 +60,7 @@ impl Allocate {
         if families == Families::Both && even.is_some_and(|e| e.reserve) {
             return Err(Refusal::BadRequest);
         }
-        Ok(Self { families, even, token, lifetime: lifetime(message)? })
+        Ok(Self { families, even, token, lifetime: lifetime(message)?, mobile: mobile(message)? })
     }
 }
 
@@ -69,6 +71,12 @@ fn transport(message: &Message<'_>) -> Result<(), Refusal> {
         Some(_) => Err(Refusal::Transport),
         None => Err(Refusal::BadRequest),
     }
+}
+
+/// MOBILITY-TICKET in an Allocate request is empty: there is no ticket yet.
+fn mobile(message: &Message<'_>) -> Result<bool, Refusal> {
+    let empty = |value: &[u8]| value.is_empty().then_some(());
+    Ok(typed(message, attribute::MOBILITY_TICKET, empty)?.is_some())
 }
 
 /// The two ways to name families exclude each other; the additional one can only be IPv6.

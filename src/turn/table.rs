@@ -2,6 +2,7 @@
 
 use super::lease::Lease;
 use super::limits::Bucket;
+use super::mobility::Mobility;
 use super::small::SmallMap;
 use super::types::{Path, RelayId, Time, Token};
 use crate::auth::Owner;
@@ -20,6 +21,12 @@ pub(super) struct Id(pub u32);
 pub(super) struct Allocation {
     /// How to reach the client; also the 5-tuple.
     pub(super) path: Path,
+    /// The client can be reached there: its connection has not ended.
+    pub(super) attached: bool,
+    /// The address that it is charged to.
+    pub(super) source: IpAddr,
+    /// What lets it move, if its client asked for that.
+    pub(super) mobility: Option<Box<Mobility>>,
     /// Who made it.
     pub(super) owner: Owner,
     /// The token that it lives by, if a third party authorised it.
@@ -97,6 +104,12 @@ impl Allocation {
         self.numbers.get(peer).copied().filter(|n| self.channel(*n, now).is_some())
     }
 
+    /// The 5-tuple to which it is about to move.
+    #[must_use]
+    pub(super) fn pending(&self) -> Option<Path> {
+        self.mobility.as_ref().and_then(|mobility| mobility.pending)
+    }
+
     /// When the last relayed address ends.
     #[must_use]
     pub(super) fn expires(&self) -> Time {
@@ -162,11 +175,47 @@ impl Table {
     /// Takes an allocation out of every index. Its relays' places are freed too.
     pub(super) fn remove(&mut self, id: Id) -> Option<Allocation> {
         let allocation = self.allocations.try_remove(id.0 as usize)?;
-        self.paths.remove(&allocation.path);
+        if allocation.attached {
+            self.paths.remove(&allocation.path);
+        }
+        if let Some(pending) = allocation.pending() {
+            self.paths.remove(&pending);
+        }
         for relay in allocation.relays.iter().flatten() {
             self.free(relay.id);
         }
         Some(allocation)
+    }
+
+    /// Makes a 5-tuple the pending one of an allocation that may move, in place of any before.
+    pub(super) fn set_pending(&mut self, id: Id, path: Option<Path>) {
+        let Some(mobility) = self.get_mut(id).and_then(|a| a.mobility.as_mut()) else { return };
+        if let Some(old) = std::mem::replace(&mut mobility.pending, path) {
+            self.paths.remove(&old);
+        }
+        if let Some(path) = path {
+            self.paths.insert(path, id);
+        }
+    }
+
+    /// Makes the pending 5-tuple that of the allocation; the old and the new one.
+    pub(super) fn move_over(&mut self, id: Id) -> Option<(Path, Path)> {
+        let allocation = self.get_mut(id)?;
+        let to = allocation.mobility.as_mut()?.pending.take()?;
+        let from = std::mem::replace(&mut allocation.path, to);
+        if std::mem::replace(&mut allocation.attached, true) {
+            self.paths.remove(&from);
+        }
+        Some((from, to))
+    }
+
+    /// The connection of an allocation's client has ended: its 5-tuple may become somebody else's.
+    pub(super) fn detach(&mut self, id: Id) {
+        let Some(allocation) = self.get_mut(id) else { return };
+        let path = allocation.path;
+        if std::mem::replace(&mut allocation.attached, false) {
+            self.paths.remove(&path);
+        }
     }
 
     /// The allocation of a 5-tuple.

@@ -283,6 +283,15 @@ pub enum Notice {
         /// The relayed addresses, as the client was told them.
         relayed: [Option<SocketAddr>; 2],
     },
+    /// It has moved to another 5-tuple.
+    Moved {
+        /// Where the client was.
+        from: Path,
+        /// Where it is.
+        to: Path,
+        /// Who made it.
+        owner: Owner,
+    },
     /// It has ended: by time, by Refresh or with its connection.
     Ended {
         /// The client.
@@ -432,6 +441,8 @@ reasons! {
     SourceRate = "source_rate";
     /// Data on a 5-tuple that has no allocation.
     NoAllocation = "no_allocation";
+    /// Data for a client whose connection has ended, and that has not come back with its ticket yet.
+    NoClient = "no_client";
     /// Data for a channel that is not bound.
     NoChannel = "no_channel";
     /// Data to or from a peer without permission.

@@ -88,6 +88,8 @@ attributes! {
     OTHER_ADDRESS = 0x802C, "OTHER-ADDRESS";
     /// RFC 7635 §6.1.
     THIRD_PARTY_AUTHORIZATION = 0x802E, "THIRD-PARTY-AUTHORIZATION";
+    /// RFC 8016 §3.4.
+    MOBILITY_TICKET = 0x8030, "MOBILITY-TICKET";
 }
 
 /// RFC 5780 §7.2. This and the next two are understood only where NAT behaviour discovery is served.

@@ -13,6 +13,8 @@ impl Code {
     pub const UNAUTHENTICATED: Self = Self(401);
     /// Refused by the administrator's rules.
     pub const FORBIDDEN: Self = Self(403);
+    /// Allocations may not move (RFC 8016 §3.5).
+    pub const MOBILITY_FORBIDDEN: Self = Self(405);
     /// A required attribute is not understood.
     pub const UNKNOWN_ATTRIBUTE: Self = Self(420);
     /// The 5-tuple has no allocation, or has one already.
@@ -42,6 +44,7 @@ impl Code {
             400 => "Bad Request",
             401 => "Unauthenticated",
             403 => "Forbidden",
+            405 => "Mobility Forbidden",
             420 => "Unknown Attribute",
             437 => "Allocation Mismatch",
             438 => "Stale Nonce",

@@ -169,7 +169,7 @@ fn a_flag_that_says_yes_is_on() {
 
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
-    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\nmobility\n\
+    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\n\
         prometheus\nweb-admin\ncli\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
@@ -324,7 +324,7 @@ fn the_rest_of_the_options_reach_their_keys() {
         channel-lifetime=900\npermission-lifetime=400\nsock-buf-size=65536\nstale-nonce\nsecure-stun\n\
         rest-api-separator=|\nstatic-auth-secret=0123456789abcdef\nstatic-auth-secret=fedcba9876543210\n\
         keep-address-family\nsoftware-attribute\ninclude-reason-string\nrfc3489-compatibility\n\
-        stun-backward-compatibility\nrfc5766-channel-numbers\nno-tlsv1_2\nstateless-nonce-secret=fleet\nrelay-threads=0",
+        stun-backward-compatibility\nrfc5766-channel-numbers\nmobility\nno-tlsv1_2\nstateless-nonce-secret=fleet\nrelay-threads=0",
     );
     let config = good("t.conf", &text).config;
     let limits = &config.limits;
@@ -343,6 +343,7 @@ fn the_rest_of_the_options_reach_their_keys() {
     let protocol = &config.protocol;
     assert_eq!(protocol.software.as_deref(), Some("hairpin"));
     assert!(protocol.reasons && protocol.classic && protocol.mapped_address && protocol.legacy_channels);
+    assert!(protocol.mobility);
     assert_eq!(config.workers, 1);
 }
 

@@ -19,6 +19,7 @@ mod harness;
 mod icmp;
 mod integrity;
 mod limits;
+mod mobility;
 mod nat;
 mod oauth;
 mod operations;
