@@ -19,6 +19,7 @@ mod process;
 mod proxy;
 mod redirect;
 mod refusals;
+mod roaming;
 mod runs;
 mod space;
 mod streams;
