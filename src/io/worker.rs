@@ -401,7 +401,8 @@ impl Worker {
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
             Action::SendFrom { path, message } => self.send_from(path, &message),
-            Action::Tell(notice) => self.tell(&notice),
+            Action::Leave { path } => self.guests.leave(&path),
+            Action::Tell(notice) => tell(&notice),
             // What a proxy brings has a header before it, and what goes there is not addressed to the client.
             Action::AddRoute(Route { path, .. }) | Action::RemoveRoute(Route { path, .. }) if is_guest(&path) => {}
             Action::AddPermission(Permission { path, .. }) | Action::RemovePermission(Permission { path, .. })
@@ -417,14 +418,6 @@ impl Worker {
     fn kernel(&self, tell: impl FnOnce(&Kernel)) {
         if let Some(kernel) = self.commons.kernel() {
             tell(kernel);
-        }
-    }
-
-    /// Logs what has become of an allocation, and forgets by which proxy its client came.
-    fn tell(&mut self, notice: &Notice) {
-        tell(notice);
-        if let Notice::Ended { path, .. } = notice {
-            self.guests.leave(path);
         }
     }
 

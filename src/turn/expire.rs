@@ -106,6 +106,7 @@ impl Server {
         if let Some(token) = allocation.token {
             self.forget(now, token);
         }
+        self.leave(allocation.pending().into_iter().chain([allocation.path]));
         let (path, owner) = (allocation.path, allocation.owner);
         self.actions.push_back(Action::Release { owner: owner.clone(), source: allocation.source });
         self.actions.push_back(Action::Tell(Notice::Ended { path, owner }));

@@ -5,7 +5,7 @@
 //! another 5-tuple makes that one *pending*. Both are good until the client sends data on the pending one,
 //! or the connection of the old one ends; then the allocation moves.
 
-use super::lease::Proven;
+use super::lease::{Lease, Proven};
 use super::reply::{Answer, Refusal};
 use super::table::{Allocation, Id};
 use super::types::{Action, Notice, Now, Path, Time, Transport};
@@ -153,7 +153,7 @@ impl Server {
         let claim = self.setup.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
         let id = self.claimed(now.time, &claim).ok_or(Refusal::Mismatch)?;
         let allocation = self.table.get(id).ok_or(Refusal::Mismatch)?;
-        if allocation.owner != owner {
+        if allocation.owner != owner || !is_same_session(allocation.lease.as_ref(), lease.as_ref()) {
             return Err(Refusal::WrongCredentials);
         }
         if let Some(lifetime) = repeated(allocation, &claim, answer, now.time) {
@@ -195,7 +195,8 @@ impl Server {
             return;
         };
         let ticket = self.ticket(id, serial, turn.wrapping_add(1));
-        self.table.set_pending(id, Some(path));
+        let old = self.table.set_pending(id, Some(path));
+        self.leave(old);
         let Some(allocation) = self.table.get_mut(id) else { return };
         let attached = allocation.attached;
         if let Some(mobility) = &mut allocation.mobility {
@@ -231,6 +232,7 @@ impl Server {
     fn move_over(&mut self, now: Time, id: Id) {
         self.withdraw_routes(id);
         let Some((from, to)) = self.table.move_over(id) else { return };
+        self.leave([from]);
         let Some(allocation) = self.table.get(id) else { return };
         let peers: Vec<IpAddr> = allocation.permissions.iter().map(|(peer, _)| *peer).collect();
         let permitted: Vec<IpAddr> = peers.iter().copied().filter(|peer| allocation.permits(*peer, now)).collect();
@@ -249,7 +251,7 @@ impl Server {
     pub(super) fn outlives(&mut self, now: Time, id: Id, path: &Path) -> bool {
         let Some(allocation) = self.table.get(id).filter(|a| a.mobility.is_some()) else { return false };
         match allocation.pending() {
-            Some(pending) if pending == *path => self.table.set_pending(id, None),
+            Some(pending) if pending == *path => _ = self.table.set_pending(id, None),
             Some(_) => self.move_over(now, id),
             None => {
                 self.withdraw_routes(id);
@@ -259,12 +261,26 @@ impl Server {
         true
     }
 
+    /// An allocation has these 5-tuples no more. One whose connection has ended may be another's by now.
+    pub(super) fn leave(&mut self, paths: impl IntoIterator<Item = Path>) {
+        let left = paths.into_iter().filter(|path| self.table.at_path(path).is_none());
+        self.actions.extend(left.map(|path| Action::Leave { path }));
+    }
+
     /// A fast path must forget an allocation's 5-tuple.
     fn withdraw_routes(&mut self, id: Id) {
         for number in self.channels_where(id, |_, _| true) {
             self.remove_route(id, number);
         }
         self.untell_permissions(id, |_, _| true);
+    }
+}
+
+/// Two who hold tokens are one where the tokens have one session key, or there is no token at all.
+fn is_same_session(one: Option<&Lease>, other: Option<&Lease>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.session.sha1 == other.session.sha1,
+        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

@@ -187,15 +187,17 @@ impl Table {
         Some(allocation)
     }
 
-    /// Makes a 5-tuple the pending one of an allocation that may move, in place of any before.
-    pub(super) fn set_pending(&mut self, id: Id, path: Option<Path>) {
-        let Some(mobility) = self.get_mut(id).and_then(|a| a.mobility.as_mut()) else { return };
-        if let Some(old) = std::mem::replace(&mut mobility.pending, path) {
-            self.paths.remove(&old);
+    /// Makes a 5-tuple the pending one of an allocation that may move; the one before, which is none of its any more.
+    pub(super) fn set_pending(&mut self, id: Id, path: Option<Path>) -> Option<Path> {
+        let mobility = self.get_mut(id)?.mobility.as_mut()?;
+        let old = std::mem::replace(&mut mobility.pending, path);
+        if let Some(old) = &old {
+            self.paths.remove(old);
         }
         if let Some(path) = path {
             self.paths.insert(path, id);
         }
+        old
     }
 
     /// Makes the pending 5-tuple that of the allocation; the old and the new one.

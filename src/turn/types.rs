@@ -259,6 +259,11 @@ pub enum Action {
         /// The message.
         message: Vec<u8>,
     },
+    /// A 5-tuple is no allocation's any more.
+    Leave {
+        /// The 5-tuple.
+        path: Path,
+    },
     /// Something that an operator may want to see; nothing is to be done.
     Tell(Notice),
     /// A fast path may forward between this client's channel and this peer.

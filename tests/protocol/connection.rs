@@ -102,7 +102,7 @@ fn a_client_that_leaves_early_leaves_nothing() {
                     world.deposits.insert(token, (owner, at));
                 }
                 Some(Action::Forget { token }) => assert!(world.deposits.remove(&token).is_some()),
-                Some(Action::Send { .. } | Action::SendFrom { .. } | Action::Tell(_)) => {}
+                Some(Action::Send { .. } | Action::SendFrom { .. } | Action::Leave { .. } | Action::Tell(_)) => {}
                 Some(other) => panic!("{other:?}"),
                 None if step > moment => break,
                 None => {}

@@ -246,6 +246,9 @@ impl World {
                     out.push(Out::Client(path, message))
                 }
                 Action::Tell(_) => {}
+                Action::Leave { path } => {
+                    assert!(!self.server.has_allocation(&path), "a 5-tuple is left once it is free")
+                }
                 Action::AddRoute(route) => assert!(self.routes.insert(route), "a route is added once"),
                 Action::AddPermission(new) => assert!(self.permissions.insert(new), "a permission is added once"),
                 Action::RemovePermission(old) => assert!(self.permissions.remove(&old), "a known one is removed"),

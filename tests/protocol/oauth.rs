@@ -27,6 +27,7 @@ fn open_world() -> World {
 
 fn build() -> Build {
     let mut build = Build { nonce_lifetime: Duration::ZERO, ..Build::default() };
+    build.options.mobility = true;
     let mut tokens = Tokens::new(NAME);
     tokens.add("north", Cipher::A256Gcm, &NORTH, None).unwrap();
     tokens.add("south", Cipher::A128Gcm, &SOUTH, Some(NOW + 100)).unwrap();
@@ -298,6 +299,33 @@ fn a_new_token_renews_the_allocation() {
     assert_eq!(holder.permit(&mut world).code(), Some(401));
     world.seconds(800);
     assert_eq!(renewed.refresh(&mut world, None, 0).code(), None);
+    world.assert_empty();
+}
+
+/// MICE-007, OAUTH-010: the allocation follows whoever shows the ticket and holds the token, and nobody else who holds one.
+#[test]
+fn an_allocation_follows_the_holder_of_its_token() {
+    let mut world = open_world();
+    let holder = Holder::new(&mut world, ALICE, &FIRST);
+    let answer = holder.ask(&mut world, Method::ALLOCATE, Some(&token(&FIRST, 900)), |w| {
+        w.attribute(attribute::REQUESTED_TRANSPORT, &UDP).attribute(attribute::MOBILITY_TICKET, &[]);
+    });
+    let ticket = answer.get(attribute::MOBILITY_TICKET).unwrap();
+    let show = |holder: &Holder, world: &mut World, token: Option<&[u8]>| {
+        holder.ask(world, Method::REFRESH, token, |w| _ = w.attribute(attribute::MOBILITY_TICKET, &ticket))
+    };
+    let thief = Holder::new(&mut world, "192.0.2.66:4000", &SECOND);
+    assert_eq!(show(&thief, &mut world, Some(&token(&SECOND, 900))).code(), Some(441));
+    let moved = Holder::new(&mut world, "192.0.2.77:4000", &FIRST);
+    assert_eq!(show(&moved, &mut world, None).code(), Some(401), "the token comes along");
+    let answer = show(&moved, &mut world, Some(&token(&FIRST, 300)));
+    assert_eq!(
+        (answer.code(), answer.lifetime()),
+        (None, Some(305)),
+        "it lasts no longer than the token and the slack of clocks"
+    );
+    assert_eq!(moved.permit(&mut world).code(), None);
+    world.seconds(306);
     world.assert_empty();
 }
 
