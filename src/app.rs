@@ -14,7 +14,7 @@ use crate::config::{self, Config, ListenKey, UserSecret};
 use crate::io::tls::{Acceptor, Pair, Terms};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
 use crate::turn::limits::Quotas;
-use crate::turn::mobility::Tickets;
+use crate::turn::ticket::Tickets;
 use crate::turn::{Addresses, DefaultFamily, Options, Server, Setup};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;

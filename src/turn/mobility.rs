@@ -1,107 +1,27 @@
 //! Mobility (RFC 8016): a client takes its allocation along to another 5-tuple.
 //!
-//! A ticket names an allocation of one server and how often the allocation was handed over; it is sealed with
-//! a key of the process, so that nobody can make one or read one. A Refresh that shows the ticket from
-//! another 5-tuple makes that one *pending*. Both are good until the client sends data on the pending one,
+//! A Refresh that shows the newest ticket from another 5-tuple makes that one *pending*. Both are good until the client sends data on the pending one,
 //! or the connection of the old one ends; then the allocation moves.
 
 use super::lease::{Lease, Proven};
 use super::reply::{Answer, Refusal};
 use super::table::{Allocation, Id};
+use super::ticket::MobilityTicket;
 use super::types::{Action, Notice, Now, Path, Time, Transport};
 use super::{Outcome, Server};
 use crate::wire::{Message, attribute};
-use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long the answer to a hand-over is remembered for retransmissions of its request (RFC 8489 §6.3.1).
 const RETRANSMISSIONS: Duration = Duration::from_secs(40);
-/// Bytes before what is sealed.
-const NONCE: usize = 12;
-/// Bytes that are sealed.
-const CLAIM: usize = 24;
-/// Bytes of a ticket: nonce, claim, tag.
-const LEN: usize = NONCE + CLAIM + 16;
-
-/// Seals tickets and opens them, for all servers of a process.
-pub struct Tickets(LessSafeKey);
-
-impl std::fmt::Debug for Tickets {
-    /// Never shows the key.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tickets")
-    }
-}
-
-impl Tickets {
-    /// Tickets under this key.
-    #[must_use]
-    pub fn new(key: [u8; 32]) -> Self {
-        #[expect(clippy::expect_used, reason = "the algorithm's key is 32 bytes")]
-        let key = UnboundKey::new(&CHACHA20_POLY1305, &key).expect("32 bytes are a key");
-        Self(LessSafeKey::new(key))
-    }
-
-    /// Seals a claim under a nonce that never comes again.
-    fn seal(&self, nonce: [u8; NONCE], claim: &Claim) -> [u8; LEN] {
-        let mut ticket = [0; LEN];
-        let (start, tag) = ticket.split_at_mut(NONCE + CLAIM);
-        start[..NONCE].copy_from_slice(&nonce);
-        start[NONCE..].copy_from_slice(&claim.to_bytes());
-        let unique = Nonce::assume_unique_for_key(nonce);
-        if let Ok(made) = self.0.seal_in_place_separate_tag(unique, Aad::empty(), &mut start[NONCE..]) {
-            tag.copy_from_slice(made.as_ref());
-        }
-        ticket
-    }
-
-    /// Opens a ticket that this process has sealed.
-    fn open(&self, ticket: &[u8]) -> Option<Claim> {
-        let mut ticket: [u8; LEN] = ticket.try_into().ok()?;
-        let (nonce, sealed) = ticket.split_at_mut(NONCE);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        Claim::read(self.0.open_in_place(nonce, Aad::empty(), sealed).ok()?)
-    }
-}
-
-/// What a ticket says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Claim {
-    /// The server that holds the allocation: a number of its own.
-    server: u64,
-    /// The allocation's place there.
-    place: u32,
-    /// How many tickets the allocation had before.
-    turn: u32,
-    /// Tells the allocation from others that had its place.
-    serial: u64,
-}
-
-impl Claim {
-    fn to_bytes(self) -> [u8; CLAIM] {
-        let mut bytes = [0; CLAIM];
-        bytes[..8].copy_from_slice(&self.server.to_be_bytes());
-        bytes[8..12].copy_from_slice(&self.place.to_be_bytes());
-        bytes[12..16].copy_from_slice(&self.turn.to_be_bytes());
-        bytes[16..].copy_from_slice(&self.serial.to_be_bytes());
-        bytes
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let number = |at| Some(u64::from_be_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
-        let middle = number(8)?;
-        Some(Self { server: number(0)?, place: (middle >> 32) as u32, turn: middle as u32, serial: number(16)? })
-    }
-}
-
 /// What an allocation that may move remembers.
 #[derive(Debug)]
 pub(super) struct Mobility {
-    serial: u64,
-    turn: u32,
+    /// Tells the allocation from all others of the process.
+    pub(super) serial: u64,
     /// The ticket that is good now.
-    pub(super) ticket: [u8; LEN],
+    pub(super) ticket: MobilityTicket,
     /// The 5-tuple to which the allocation moves once the client uses it.
     pub(super) pending: Option<Path>,
     last: Option<HandOver>,
@@ -110,6 +30,7 @@ pub(super) struct Mobility {
 /// The last hand-over, to answer its request again.
 #[derive(Clone, Copy, Debug)]
 struct HandOver {
+    shown: MobilityTicket,
     transaction: [u8; 12],
     path: Path,
     at: Time,
@@ -128,15 +49,8 @@ impl Server {
     /// Gives a new allocation its first ticket.
     pub(super) fn make_mobile(&mut self, id: Id) {
         let serial = u64::from_ne_bytes(self.random.bytes());
-        let ticket = self.ticket(id, serial, 0);
-        if let Some(allocation) = self.table.get_mut(id) {
-            allocation.mobility = Some(Box::new(Mobility { serial, turn: 0, ticket, pending: None, last: None }));
-        }
-    }
-
-    fn ticket(&mut self, id: Id, serial: u64, turn: u32) -> [u8; LEN] {
-        let claim = Claim { server: self.number, place: id.0, turn, serial };
-        self.setup.tickets.seal(self.random.bytes(), &claim)
+        let ticket = self.setup.tickets.seal(&mut self.sequence, serial);
+        self.table.make_mobile(id, Mobility { serial, ticket, pending: None, last: None });
     }
 
     /// Refresh with MOBILITY-TICKET (RFC 8016 §3.2.2). The credentials are judged before the ticket.
@@ -150,13 +64,13 @@ impl Server {
     ) -> Result<Outcome, Refusal> {
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         self.may_roam(&answer.path)?;
-        let claim = self.setup.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
-        let id = self.claimed(now.time, &claim).ok_or(Refusal::Mismatch)?;
-        let allocation = self.table.get(id).ok_or(Refusal::Mismatch)?;
+        let serial = self.setup.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
+        let id = self.table.at_serial(serial).ok_or(Refusal::Mismatch)?;
+        let allocation = self.table.get(id).filter(|a| a.expires() > now.time).ok_or(Refusal::Mismatch)?;
         if allocation.owner != owner || !is_same_session(allocation.lease.as_ref(), lease.as_ref()) {
             return Err(Refusal::WrongCredentials);
         }
-        if let Some(lifetime) = repeated(allocation, &claim, answer, now.time) {
+        if let Some(lifetime) = repeated(allocation, ticket, answer, now.time) {
             self.handed_over(id, lifetime, answer, out);
             return Ok(Outcome::Replied);
         }
@@ -164,7 +78,7 @@ impl Server {
             Some(other) if other != id => return Err(Refusal::Mismatch),
             Some(_) => return Err(Refusal::BadRequest),
             None if self.is_opening(&answer.path) => return Err(Refusal::Mismatch),
-            None => self.current(id, &claim)?,
+            None => self.current(id, ticket)?,
         }
         let lifetime = self.extend(now.time, id, message, lease)?;
         self.set_pending(now.time, id, answer, lifetime);
@@ -172,37 +86,24 @@ impl Server {
         Ok(Outcome::Replied)
     }
 
-    /// The allocation that a ticket is about, if it is here and alive.
-    fn claimed(&mut self, now: Time, claim: &Claim) -> Option<Id> {
-        let id = Id(claim.place);
-        let allocation = self.table.get(id).filter(|_| claim.server == self.number)?;
-        let same = allocation.mobility.as_ref().is_some_and(|m| m.serial == claim.serial);
-        (same && allocation.expires() > now).then_some(id)
-    }
-
     /// The ticket is the allocation's newest.
-    fn current(&self, id: Id, claim: &Claim) -> Result<(), Refusal> {
+    fn current(&self, id: Id, ticket: &[u8]) -> Result<(), Refusal> {
         let mobility = self.table.get(id).and_then(|a| a.mobility.as_ref());
-        if mobility.is_some_and(|m| m.turn == claim.turn) { Ok(()) } else { Err(Refusal::BadRequest) }
+        if mobility.is_some_and(|m| m.ticket == ticket) { Ok(()) } else { Err(Refusal::BadRequest) }
     }
 
     /// Makes the 5-tuple of a Refresh the pending one, unless the Refresh ended the allocation. A client
     /// whose connection has ended has no other, and moves at once.
     fn set_pending(&mut self, now: Time, id: Id, answer: &Answer, lifetime: u32) {
         let (path, transaction) = (answer.path, *answer.transaction());
-        let Some((serial, turn)) = self.table.get(id).and_then(|a| a.mobility.as_ref()).map(|m| (m.serial, m.turn))
-        else {
-            return;
-        };
-        let ticket = self.ticket(id, serial, turn.wrapping_add(1));
         let old = self.table.set_pending(id, Some(path));
         self.leave(old);
         let Some(allocation) = self.table.get_mut(id) else { return };
         let attached = allocation.attached;
         if let Some(mobility) = &mut allocation.mobility {
-            mobility.turn = turn.wrapping_add(1);
-            mobility.ticket = ticket;
-            mobility.last = Some(HandOver { transaction, path, at: now, lifetime });
+            let ticket = self.setup.tickets.seal(&mut self.sequence, mobility.serial);
+            let shown = std::mem::replace(&mut mobility.ticket, ticket);
+            mobility.last = Some(HandOver { shown, transaction, path, at: now, lifetime });
         }
         if !attached {
             self.move_over(now, id);
@@ -285,9 +186,8 @@ fn is_same_session(one: Option<&Lease>, other: Option<&Lease>) -> bool {
 }
 
 /// The lifetime that was granted to this very request before, if it comes again.
-fn repeated(allocation: &Allocation, claim: &Claim, answer: &Answer, now: Time) -> Option<u32> {
-    let mobility = allocation.mobility.as_ref()?;
-    let last = mobility.last.filter(|last| last.at.after(RETRANSMISSIONS) >= now)?;
+fn repeated(allocation: &Allocation, ticket: &[u8], answer: &Answer, now: Time) -> Option<u32> {
+    let last = allocation.mobility.as_ref()?.last.filter(|last| last.at.after(RETRANSMISSIONS) >= now)?;
     let same = last.transaction == *answer.transaction() && last.path == answer.path;
-    (same && claim.turn.wrapping_add(1) == mobility.turn).then_some(last.lifetime)
+    (same && last.shown == ticket).then_some(last.lifetime)
 }

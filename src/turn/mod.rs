@@ -14,7 +14,7 @@ pub mod discovery;
 mod expire;
 mod lease;
 pub mod limits;
-pub mod mobility;
+mod mobility;
 mod options;
 mod permission;
 mod ports;
@@ -25,6 +25,7 @@ pub mod reply;
 mod request;
 mod small;
 mod table;
+pub mod ticket;
 mod timers;
 pub mod types;
 
@@ -45,7 +46,6 @@ use crate::wire::{Class, Kind, Message, Method, attribute};
 use allocate::Opening;
 use lease::{Lease, Proven};
 use limits::Sources;
-use mobility::Tickets;
 use ports::Ports;
 use random::Random;
 use redirect::Turns;
@@ -55,6 +55,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use table::{Id, Table};
+use ticket::Tickets;
 
 /// What a server is made of, shared by all workers.
 #[derive(Clone, Debug)]
@@ -84,8 +85,8 @@ pub struct Server {
     sources: Sources,
     random: Random,
     turns: Turns,
-    /// Tells this server from the others of its process in mobility tickets.
-    number: u64,
+    /// Of the last mobility ticket.
+    sequence: u64,
     actions: VecDeque<Action>,
     counters: Counters,
     keys: Vec<Key>,
@@ -123,7 +124,7 @@ impl Server {
         let options = &setup.options;
         let mut random = Random::new(seed);
         Self {
-            number: u64::from_ne_bytes(random.bytes()),
+            sequence: u64::from_ne_bytes(random.bytes()),
             algorithms: algorithm_list(&options.algorithms),
             table: Table::default(),
             openings: Slab::new(),

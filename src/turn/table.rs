@@ -141,12 +141,14 @@ pub(super) enum Holder {
     Allocation(Id),
 }
 
-/// Every allocation, found by 5-tuple and by relay socket.
+/// Every allocation, found by 5-tuple, by relay socket and by mobility ticket.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     allocations: Slab<Allocation>,
     paths: HashMap<Path, Id, foldhash::quality::RandomState>,
     relays: Slab<Holder>,
+    /// Those that may move, by what their tickets say.
+    mobile: HashMap<u64, Id, foldhash::quality::RandomState>,
 }
 
 impl Table {
@@ -181,10 +183,26 @@ impl Table {
         if let Some(pending) = allocation.pending() {
             self.paths.remove(&pending);
         }
+        if let Some(mobility) = &allocation.mobility {
+            self.mobile.remove(&mobility.serial);
+        }
         for relay in allocation.relays.iter().flatten() {
             self.free(relay.id);
         }
         Some(allocation)
+    }
+
+    /// From now on an allocation may move.
+    pub(super) fn make_mobile(&mut self, id: Id, mobility: Mobility) {
+        let Some(allocation) = self.get_mut(id) else { return };
+        let serial = mobility.serial;
+        allocation.mobility = Some(Box::new(mobility));
+        self.mobile.insert(serial, id);
+    }
+
+    /// The allocation of a mobility ticket.
+    pub(super) fn at_serial(&self, serial: u64) -> Option<Id> {
+        self.mobile.get(&serial).copied()
     }
 
     /// Makes a 5-tuple the pending one of an allocation that may move; the one before, which is none of its any more.

@@ -112,6 +112,16 @@ fn tokens_of_a_third_party_are_taken() {
     Run::new(&server).flags(&["-t"]).echoes();
 }
 
+/// MICE-004, MICE-009, MICE-010: each client moves to another 5-tuple before it sends.
+#[test]
+fn clients_that_roam_lose_nothing() {
+    requires!(UCLIENT, PEER, Hairpin("a ticket that coturn's client can keep"));
+    let server = Server::start_saying(Login::User, "mobility\nrelay-threads=1\n");
+    Run::new(&server).flags(&["-M"]).echoes();
+    Run::new(&server).flags(&["-M", "-s"]).echoes();
+    Run::new(&server).flags(&["-M", "-t"]).echoes();
+}
+
 #[test]
 fn two_clients_of_the_relay_reach_each_other() {
     requires!(UCLIENT);

@@ -120,7 +120,7 @@ impl Build {
             credentials: Arc::new(self.credentials),
             nonces: Arc::new(nonces),
             policy: Arc::new(Policy::new(&self.rules)),
-            tickets: Arc::new(hairpin::turn::mobility::Tickets::new([11; 32])),
+            tickets: Arc::new(hairpin::turn::ticket::Tickets::new([11; 32])),
         };
         let now = Now { time: Time(1_000_000), wall: 1_700_000_000 };
         World {
