@@ -261,7 +261,7 @@ pub(crate) static KEYS: &[Key] = &[
         "Answer from other addresses and ports on request, so that clients learn how their NAT behaves (RFC 5780). Needs two addresses of a family.")
         .coturn(&[same("rfc5780"), not("no-rfc5780")]),
     key("protocol.mobility", Flag(|d| &mut d.config.protocol.mobility), &["false"],
-        "Clients may take their allocations along to another address (RFC 8016), as long as that leads to the same worker: for certain with workers = 1.")
+        "Clients that ask for a ticket may take their allocations along to another address or transport (RFC 8016).")
         .coturn(&[same("mobility")]),
     key("protocol.reasons", Flag(|d| &mut d.config.protocol.reasons), &["false"],
         "Reason phrases in error answers.")

@@ -1,23 +1,33 @@
 //! What all workers share: looked at when something begins or ends, never for a packet.
 
 use super::http::Web;
+use super::mail::{Mail, MailBox};
 use crate::dataplane::xdp::Kernel;
 use crate::turn::limits::{Ledger, Quotas, Sources, network};
 use crate::turn::{Counters, Owner, Reason, Time, Token};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by all workers.
 #[derive(Debug)]
 pub struct Commons {
     ledger: Mutex<Ledger>,
     deposits: Mutex<HashMap<Token, Deposit>>,
+    /// Which worker has the allocation of a mobility ticket.
+    mobile: Mutex<HashMap<u64, usize>>,
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
     kernel: Option<Kernel>,
     web: Web,
-    counters: Mutex<Vec<Counters>>,
+    workers: Mutex<Vec<Member>>,
+}
+
+/// A worker, as the others see it.
+#[derive(Debug)]
+struct Member {
+    counters: Counters,
+    mail: Arc<MailBox>,
 }
 
 /// TLS handshakes of one source in a second: each costs a worker about a millisecond of signing.
@@ -49,11 +59,12 @@ impl Commons {
         Self {
             ledger: Mutex::new(Ledger::new(quotas)),
             deposits: Mutex::default(),
+            mobile: Mutex::default(),
             connections: Mutex::new(connections),
             handshakes: Mutex::new(Sources::new(HANDSHAKES)),
             kernel,
             web: Web::default(),
-            counters: Mutex::default(),
+            workers: Mutex::default(),
         }
     }
 
@@ -74,17 +85,23 @@ impl Commons {
         self.kernel.as_ref()
     }
 
-    /// A place for the counters of one more worker.
-    pub(crate) fn enter(&self) -> usize {
-        let mut all = lock(&self.counters);
-        all.push(Counters::default());
+    /// The place of one more worker with this letter box.
+    pub(crate) fn enter(&self, mail: Arc<MailBox>) -> usize {
+        let mut all = lock(&self.workers);
+        all.push(Member { counters: Counters::default(), mail });
         all.len() - 1
+    }
+
+    /// Sends a letter to a worker; false if it is lost.
+    pub(crate) fn post(&self, worker: usize, letter: Mail) -> bool {
+        let to = lock(&self.workers).get(worker).map(|member| Arc::clone(&member.mail));
+        to.is_some_and(|mail| mail.post(letter))
     }
 
     /// Leaves a worker's counters for whoever wants to know.
     pub(crate) fn publish(&self, worker: usize, counters: &Counters) {
-        if let Some(place) = lock(&self.counters).get_mut(worker) {
-            place.clone_from(counters);
+        if let Some(member) = lock(&self.workers).get_mut(worker) {
+            member.counters.clone_from(counters);
         }
     }
 
@@ -92,7 +109,7 @@ impl Commons {
     #[must_use]
     pub fn counters(&self) -> Counters {
         let mut sum = Counters::default();
-        lock(&self.counters).iter().for_each(|counters| sum.add(counters));
+        lock(&self.workers).iter().for_each(|member| sum.add(&member.counters));
         sum
     }
 
@@ -110,6 +127,21 @@ impl Commons {
     pub(crate) fn withdraw(&self, token: &Token, owner: &Owner) -> Option<Deposit> {
         let mut deposits = lock(&self.deposits);
         if deposits.get(token)?.owner == *owner { deposits.remove(token) } else { None }
+    }
+
+    /// A worker has the allocation with this number.
+    pub(crate) fn add_mobile(&self, serial: u64, worker: usize) {
+        lock(&self.mobile).insert(serial, worker);
+    }
+
+    /// The allocation with this number has ended.
+    pub(crate) fn remove_mobile(&self, serial: u64) {
+        lock(&self.mobile).remove(&serial);
+    }
+
+    /// The worker that has the allocation with this number.
+    pub(crate) fn mobile(&self, serial: u64) -> Option<usize> {
+        lock(&self.mobile).get(&serial).copied()
     }
 
     /// Closes a socket that nobody took.

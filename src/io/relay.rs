@@ -29,7 +29,7 @@ pub(crate) struct Relays {
 
 /// A relay socket with its twin.
 #[derive(Debug)]
-struct Relay {
+pub(crate) struct Relay {
     socket: UdpSocket,
     twin: Option<Twin>,
     /// The peer of the last datagrams, and how many they were.
@@ -71,13 +71,15 @@ impl Relays {
 
     /// Puts a bound socket into its place.
     pub(crate) fn adopt(&mut self, relay: RelayId, socket: UdpSocket) -> io::Result<()> {
+        self.take_in(relay, Relay { socket, twin: None, row: None, joins: false })
+    }
+
+    fn put(&mut self, relay: RelayId, new: Relay) {
         let index = relay.0 as usize;
-        self.epoll.add(&socket, Source::Relay(relay.0).token())?;
         if self.places.len() <= index {
             self.places.resize_with(index + 1, || None);
         }
-        self.places[index] = Some(Relay { socket, twin: None, row: None, joins: false });
-        Ok(())
+        self.places[index] = Some(new);
     }
 
     /// Takes a socket out of its place; its twin is closed. What waits to leave by them must have gone, for their
@@ -87,6 +89,26 @@ impl Relays {
         // A socket that is kept for a reservation lives on, so closing alone would not take it out of the set.
         _ = self.epoll.remove(&socket);
         Some(socket)
+    }
+
+    /// Takes a socket and its twin out of their place, with all that waits in them. What waits to leave by them must
+    /// have gone.
+    pub(crate) fn take(&mut self, relay: RelayId) -> Option<Relay> {
+        let found = self.places.get_mut(relay.0 as usize)?.take()?;
+        for socket in found.sockets() {
+            _ = self.epoll.remove(socket);
+        }
+        Some(found)
+    }
+
+    /// Puts what another worker has taken out into its place here.
+    pub(crate) fn take_in(&mut self, relay: RelayId, new: Relay) -> io::Result<()> {
+        self.epoll.add(&new.socket, Source::Relay(relay.0).token())?;
+        if let Some(twin) = &new.twin {
+            self.epoll.add(&twin.socket, Source::Twin(relay.0).token())?;
+        }
+        self.put(relay, new);
+        Ok(())
     }
 
     /// The socket that receives from anybody.
@@ -142,6 +164,10 @@ impl Relays {
 }
 
 impl Relay {
+    fn sockets(&self) -> impl Iterator<Item = &UdpSocket> {
+        [&self.socket].into_iter().chain(self.twin.as_ref().map(|twin| &twin.socket))
+    }
+
     /// What a datagram to this peer leaves by.
     fn exit(&self, peer: SocketAddr) -> Exit {
         match &self.twin {

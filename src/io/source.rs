@@ -15,6 +15,8 @@ pub(crate) enum Source {
     Accept(u32),
     /// A stream client.
     Stream(u32),
+    /// Mail of other workers.
+    Mail,
     /// Whoever may stop the worker.
     Owner,
 }
@@ -29,7 +31,8 @@ impl Source {
             Self::Twin(index) => (3, index),
             Self::Accept(index) => (4, index),
             Self::Stream(index) => (5, index),
-            Self::Owner => (6, 0),
+            Self::Mail => (6, 0),
+            Self::Owner => (7, 0),
         };
         kind << 32 | u64::from(index)
     }
@@ -44,6 +47,7 @@ impl Source {
             3 => Self::Twin(index),
             4 => Self::Accept(index),
             5 => Self::Stream(index),
+            6 => Self::Mail,
             _ => Self::Owner,
         }
     }

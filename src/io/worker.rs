@@ -4,10 +4,12 @@
 //! accepted, one [`Server`] and the relay sockets of its allocations. Both directions of a flow meet here,
 //! so nothing is locked or queued for a packet.
 
+mod roaming;
 mod streams;
 
 use super::clock;
 use super::commons::{Commons, Deposit};
+use super::mail::{Mail, MailBox};
 use super::outbox::{Address, Outbox};
 use super::proxy::{Guests, Proxies, is_guest, knows};
 use super::relay::{Exit, Relays};
@@ -22,6 +24,8 @@ use crate::turn::{
     Transport, Verdict,
 };
 use crate::wire::proxy::{self, Carrier, Front};
+use roaming::Roamers;
+pub(crate) use roaming::Roaming;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
@@ -67,8 +71,13 @@ impl Listener {
 pub(crate) struct Worker {
     server: Server,
     commons: Arc<Commons>,
-    /// The place of this worker's counters there.
+    /// The place of this worker there.
     place: usize,
+    /// What other workers have for this one, and where it is told of it.
+    mail: Arc<MailBox>,
+    door: UnixStream,
+    /// Clients that roam between this worker and others.
+    roamers: Roamers,
     epoll: Rc<Epoll>,
     events: Events,
     listeners: Vec<Listener>,
@@ -99,6 +108,9 @@ impl Worker {
     ) -> io::Result<Self> {
         let (epoll, now) = (Rc::new(Epoll::new()?), clock::now());
         epoll.add(owner, Source::Owner.token())?;
+        let (mail, door) = MailBox::new()?;
+        epoll.add(&door, Source::Mail.token())?;
+        let mail = Arc::new(mail);
         let listeners = sockets.udp;
         for (listener, index) in listeners.iter().zip(0..) {
             epoll.add(&listener.sockets.control, Source::Control(index).token())?;
@@ -109,7 +121,10 @@ impl Worker {
             busy_poll: options.busy_poll,
             relays: Relays::new(Rc::clone(&epoll), options),
             streams: Streams::new(Rc::clone(&epoll), Arc::clone(&commons), sockets.streams, now.time)?,
-            place: commons.enter(),
+            place: commons.enter(Arc::clone(&mail)),
+            mail,
+            door,
+            roamers: Roamers::default(),
             commons,
             epoll,
             events: Events::new(EVENTS),
@@ -187,9 +202,15 @@ impl Worker {
             self.drain();
         }
         self.streams.resume();
-        while let Some(index) = self.streams.next_over(self.now.time, |path| self.server.has_allocation(path)) {
+        while let Some(index) = self.next_idle() {
             self.end_stream(index);
         }
+    }
+
+    /// The next stream client whose time is over, and who has no allocation.
+    fn next_idle(&mut self) -> Option<u32> {
+        let (server, roamers) = (&self.server, &self.roamers);
+        self.streams.next_over(self.now.time, |path| server.has_allocation(path) || roamers.home(path).is_some())
     }
 
     /// Sends the datagrams that wait, and frees their buffers.
@@ -203,6 +224,7 @@ impl Worker {
         match source {
             Source::Accept(index) => return self.streams.accept(index, self.now.time),
             Source::Stream(index) => return self.serve_stream(index, event),
+            Source::Mail => return self.take_mail(),
             Source::Owner => return self.stopped = true,
             _ => {}
         }
@@ -225,7 +247,7 @@ impl Worker {
             Source::Media(at) => Some((listener(at)?.sockets.media.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
             Source::Relay(at) => Some((self.relays.socket(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
             Source::Twin(at) => Some((self.relays.twin(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
-            Source::Accept(_) | Source::Stream(_) | Source::Owner => None,
+            Source::Accept(_) | Source::Stream(_) | Source::Mail | Source::Owner => None,
         }
     }
 
@@ -268,13 +290,16 @@ impl Worker {
                     self.drain();
                 }
             }
-            Source::Accept(_) | Source::Stream(_) | Source::Owner => {}
+            Source::Accept(_) | Source::Stream(_) | Source::Mail | Source::Owner => {}
         }
     }
 
     /// Decides about a client's datagram.
     fn take_from_client(&mut self, path: Path, datagram: &Datagram, (start, len): (usize, usize)) {
         let packet = self.inbox.part(start, len);
+        if let Some(home) = self.roamers.home(&path) {
+            return self.hand_home(home, path, packet.to_vec());
+        }
         match self.server.handle_client(self.now, path, packet, &mut self.reply) {
             Verdict::ToPeer { relay, peer, body, dont_fragment } => {
                 if dont_fragment {
@@ -288,6 +313,10 @@ impl Worker {
             }
             Verdict::Reply => self.answer(path),
             Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
+            Verdict::Elsewhere(serial) => {
+                let packet = packet.to_vec();
+                self.ask_elsewhere(path, serial, packet);
+            }
             Verdict::ToClient { .. } | Verdict::Done => {}
         }
     }
@@ -326,7 +355,7 @@ impl Worker {
                 }
             }
             Verdict::Drop(reason) => tracing::trace!(from = %datagram.from, reason = reason.label(), "dropped"),
-            Verdict::ToPeer { .. } | Verdict::Reply | Verdict::Done => {}
+            Verdict::ToPeer { .. } | Verdict::Reply | Verdict::Elsewhere(_) | Verdict::Done => {}
         }
     }
 
@@ -401,7 +430,9 @@ impl Worker {
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
             Action::SendFrom { path, message } => self.send_from(path, &message),
-            Action::Leave { path } => self.guests.leave(&path),
+            Action::AddMobile { serial } => self.commons.add_mobile(serial, self.place),
+            Action::RemoveMobile { serial } => self.commons.remove_mobile(serial),
+            Action::Leave { path } => self.leave(&path),
             Action::Tell(notice) => tell(&notice),
             // What a proxy brings has a header before it, and what goes there is not addressed to the client.
             Action::AddRoute(Route { path, .. }) | Action::RemoveRoute(Route { path, .. }) if is_guest(&path) => {}
@@ -411,6 +442,16 @@ impl Worker {
             Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),
             Action::AddPermission(permission) => self.kernel(|kernel| kernel.permit(&permission)),
             Action::RemovePermission(permission) => self.kernel(|kernel| kernel.forbid(&permission)),
+        }
+    }
+
+    /// Takes what other workers have sent.
+    fn take_mail(&mut self) {
+        for letter in self.mail.take(&self.door) {
+            match letter {
+                Mail::Roaming(roaming) => self.take_roaming(roaming),
+            }
+            self.drain();
         }
     }
 

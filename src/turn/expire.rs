@@ -107,6 +107,7 @@ impl Server {
             self.forget(now, token);
         }
         self.leave(allocation.pending().into_iter().chain([allocation.path]));
+        self.actions.extend(allocation.mobility.map(|mobility| Action::RemoveMobile { serial: mobility.serial }));
         let (path, owner) = (allocation.path, allocation.owner);
         self.actions.push_back(Action::Release { owner: owner.clone(), source: allocation.source });
         self.actions.push_back(Action::Tell(Notice::Ended { path, owner }));

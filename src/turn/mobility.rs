@@ -10,7 +10,6 @@ use super::ticket::MobilityTicket;
 use super::types::{Action, Notice, Now, Path, Time, Transport};
 use super::{Outcome, Server};
 use crate::wire::{Message, attribute};
-use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long the answer to a hand-over is remembered for retransmissions of its request (RFC 8489 §6.3.1).
@@ -50,6 +49,7 @@ impl Server {
     pub(super) fn make_mobile(&mut self, id: Id) {
         let serial = u64::from_ne_bytes(self.random.bytes());
         let ticket = self.setup.tickets.seal(&mut self.sequence, serial);
+        self.actions.push_back(Action::AddMobile { serial });
         self.table.make_mobile(id, Mobility { serial, ticket, pending: None, last: None });
     }
 
@@ -62,6 +62,9 @@ impl Server {
         answer: &mut Answer,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
+        if let Some(serial) = self.elsewhere(ticket, &answer.path) {
+            return Ok(Outcome::Elsewhere(serial));
+        }
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         self.may_roam(&answer.path)?;
         let serial = self.setup.tickets.open(ticket).ok_or(Refusal::BadRequest)?;
@@ -84,6 +87,13 @@ impl Server {
         self.set_pending(now.time, id, answer, lifetime);
         self.handed_over(id, lifetime, answer, out);
         Ok(Outcome::Replied)
+    }
+
+    /// What a good ticket says whose allocation another server may have, unless the 5-tuple is taken here.
+    fn elsewhere(&self, ticket: &[u8], path: &Path) -> Option<u64> {
+        let free = !self.alone && self.setup.options.mobility && !self.has_allocation(path) && !self.is_opening(path);
+        let serial = free.then(|| self.setup.tickets.open(ticket))??;
+        self.table.at_serial(serial).is_none().then_some(serial)
     }
 
     /// The ticket is the allocation's newest.
@@ -134,16 +144,8 @@ impl Server {
         self.withdraw_routes(id);
         let Some((from, to)) = self.table.move_over(id) else { return };
         self.leave([from]);
-        let Some(allocation) = self.table.get(id) else { return };
-        let peers: Vec<IpAddr> = allocation.permissions.iter().map(|(peer, _)| *peer).collect();
-        let permitted: Vec<IpAddr> = peers.iter().copied().filter(|peer| allocation.permits(*peer, now)).collect();
-        let owner = allocation.owner.clone();
-        for peer in peers {
-            self.tell_permission(id, peer);
-        }
-        for peer in permitted {
-            self.add_routes(now, id, peer);
-        }
+        self.tell_routes(now, id);
+        let Some(owner) = self.table.get(id).map(|allocation| allocation.owner.clone()) else { return };
         self.actions.push_back(Action::Tell(Notice::Moved { from, to, owner }));
     }
 
@@ -166,14 +168,6 @@ impl Server {
     pub(super) fn leave(&mut self, paths: impl IntoIterator<Item = Path>) {
         let left = paths.into_iter().filter(|path| self.table.at_path(path).is_none());
         self.actions.extend(left.map(|path| Action::Leave { path }));
-    }
-
-    /// A fast path must forget an allocation's 5-tuple.
-    fn withdraw_routes(&mut self, id: Id) {
-        for number in self.channels_where(id, |_, _| true) {
-            self.remove_route(id, number);
-        }
-        self.untell_permissions(id, |_, _| true);
     }
 }
 

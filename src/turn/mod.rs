@@ -14,6 +14,7 @@ pub mod discovery;
 mod expire;
 mod lease;
 pub mod limits;
+mod migrant;
 mod mobility;
 mod options;
 mod permission;
@@ -29,6 +30,7 @@ pub mod ticket;
 mod timers;
 pub mod types;
 
+pub use migrant::Migrant;
 pub use options::{Addresses, DefaultFamily, Options};
 pub(crate) use timers::Timers;
 pub use types::{
@@ -85,6 +87,8 @@ pub struct Server {
     sources: Sources,
     random: Random,
     turns: Turns,
+    /// No other server is to be asked.
+    alone: bool,
     /// Of the last mobility ticket.
     sequence: u64,
     actions: VecDeque<Action>,
@@ -114,6 +118,8 @@ enum Outcome {
     Later,
     /// There is none.
     Silent(Reason),
+    /// Whoever has the allocation with this number is to answer.
+    Elsewhere(u64),
 }
 
 impl Server {
@@ -124,6 +130,7 @@ impl Server {
         let options = &setup.options;
         let mut random = Random::new(seed);
         Self {
+            alone: false,
             sequence: u64::from_ne_bytes(random.bytes()),
             algorithms: algorithm_list(&options.algorithms),
             table: Table::default(),
@@ -154,6 +161,14 @@ impl Server {
             _ => Verdict::Drop(Reason::UnknownProtocol),
         };
         self.count(verdict)
+    }
+
+    /// Takes a datagram or a frame of which [`Verdict::Elsewhere`] was said, and nobody has that allocation.
+    pub fn handle_stray<'p>(&mut self, now: Now, path: Path, packet: &'p [u8], reply: &mut Vec<u8>) -> Verdict<'p> {
+        self.alone = true;
+        let verdict = self.handle_client(now, path, packet, reply);
+        self.alone = false;
+        verdict
     }
 
     /// Takes a datagram that a peer sent to a relay socket.
@@ -239,7 +254,7 @@ impl Server {
                 counters.to_client_packets += 1;
                 counters.to_client_bytes += body.len() as u64;
             }
-            Verdict::Done | Verdict::Reply => {}
+            Verdict::Done | Verdict::Reply | Verdict::Elsewhere(_) => {}
         }
         verdict
     }
@@ -285,6 +300,7 @@ impl Server {
             }
             Ok(Outcome::Later) => Verdict::Done,
             Ok(Outcome::Silent(reason)) => Verdict::Drop(reason),
+            Ok(Outcome::Elsewhere(serial)) => Verdict::Elsewhere(serial),
             Err(refusal) => self.refuse(now, &answer, &refusal, out),
         }
     }

@@ -171,6 +171,9 @@ impl Table {
             self.relays[relay.0 as usize] = Holder::Allocation(id);
         }
         self.paths.insert(path, id);
+        if let Some(serial) = self.get(id).and_then(|a| a.mobility.as_ref()).map(|mobility| mobility.serial) {
+            self.mobile.insert(serial, id);
+        }
         id
     }
 

@@ -165,6 +165,9 @@ pub enum Verdict<'p> {
     Drop(Reason),
     /// The answer stands in the reply buffer and goes back where the packet came from.
     Reply,
+    /// A mobility ticket is good, and the allocation with this number is not here: the server of the process that has
+    /// it is to be asked, or [`handle_stray`](super::Server::handle_stray) if there is none.
+    Elsewhere(u64),
     /// To the client: head, body, padding.
     ToClient {
         /// Where it is.
@@ -258,6 +261,16 @@ pub enum Action {
         path: Path,
         /// The message.
         message: Vec<u8>,
+    },
+    /// This server has the allocation with this number, which may move.
+    AddMobile {
+        /// What its tickets say.
+        serial: u64,
+    },
+    /// It has ended.
+    RemoveMobile {
+        /// What its tickets say.
+        serial: u64,
     },
     /// A 5-tuple is no allocation's any more.
     Leave {

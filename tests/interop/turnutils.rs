@@ -116,7 +116,7 @@ fn tokens_of_a_third_party_are_taken() {
 #[test]
 fn clients_that_roam_lose_nothing() {
     requires!(UCLIENT, PEER, Hairpin("a ticket that coturn's client can keep"));
-    let server = Server::start_saying(Login::User, "mobility\nrelay-threads=1\n");
+    let server = Server::start_saying(Login::User, "mobility\n");
     Run::new(&server).flags(&["-M"]).echoes();
     Run::new(&server).flags(&["-M", "-s"]).echoes();
     Run::new(&server).flags(&["-M", "-t"]).echoes();

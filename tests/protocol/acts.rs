@@ -68,6 +68,21 @@ impl World {
         self.server = Server::new(self.setup.clone(), [4; 32], self.now);
         self.ledger = Ledger::new(self.setup.options.quotas);
         (self.sockets, self.deposits, self.routes, self.permissions) = Default::default();
+        self.mobile.clear();
+    }
+
+    /// Another worker takes over the one allocation, whose client is at this 5-tuple.
+    pub fn migrate(&mut self, path: &hairpin::turn::Path) {
+        let migrant = self.server.extract(path).expect("an allocation whose client is here");
+        self.event(Event::Closed { path: *path });
+        assert!(self.routes.is_empty() && self.permissions.is_empty(), "nothing leads to the worker that it left");
+        let places: Vec<_> = migrant.relays().map(|relay| self.sockets.remove(&relay).unwrap()).collect();
+        assert_eq!((self.server.allocations(), self.server.relays()), (0, 0));
+        assert!(self.mobile.remove(&migrant.serial().unwrap()));
+        self.server = Server::new(self.setup.clone(), [5; 32], self.now);
+        let relays = self.server.adopt(self.now.time, migrant);
+        self.sockets.extend(relays.into_iter().zip(places));
+        self.event(Event::Closed { path: udp("192.0.2.250:9") });
     }
 
     /// The connection of a stream client ends.

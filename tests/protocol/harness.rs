@@ -68,6 +68,8 @@ pub struct World {
     pub routes: HashSet<hairpin::turn::Route>,
     /// Permissions that it knows.
     pub permissions: HashSet<hairpin::turn::Permission>,
+    /// What the tickets of allocations say that may move.
+    pub mobile: HashSet<u64>,
     serial: u64,
 }
 
@@ -134,6 +136,7 @@ impl Build {
             exhausted: false,
             routes: HashSet::new(),
             permissions: HashSet::new(),
+            mobile: HashSet::new(),
             serial: 0,
         }
     }
@@ -176,7 +179,13 @@ impl World {
     /// A client sends a datagram or a frame. Everything that comes out, in order.
     pub fn client(&mut self, path: Path, packet: &[u8]) -> Vec<Out> {
         let mut reply = vec![0xA5; 3];
-        let verdict = self.server.handle_client(self.now, path, packet, &mut reply);
+        let verdict = match self.server.handle_client(self.now, path, packet, &mut reply) {
+            Verdict::Elsewhere(serial) => {
+                assert!(!self.mobile.contains(&serial), "it is here");
+                self.server.handle_stray(self.now, path, packet, &mut reply)
+            }
+            verdict => verdict,
+        };
         let first = outcome(path, verdict, &reply[3..]);
         let mut out: Vec<Out> = first.into_iter().collect();
         out.extend(self.drain());
@@ -246,6 +255,8 @@ impl World {
                     out.push(Out::Client(path, message))
                 }
                 Action::Tell(_) => {}
+                Action::AddMobile { serial } => assert!(self.mobile.insert(serial), "a ticket is of one allocation"),
+                Action::RemoveMobile { serial } => assert!(self.mobile.remove(&serial), "it was one that may move"),
                 Action::Leave { path } => {
                     assert!(!self.server.has_allocation(&path), "a 5-tuple is left once it is free")
                 }
@@ -320,6 +331,7 @@ impl World {
 fn outcome(path: Path, verdict: Verdict<'_>, reply: &[u8]) -> Option<Out> {
     match verdict {
         Verdict::Done => None,
+        Verdict::Elsewhere(_) => panic!("no other server was asked"),
         Verdict::Drop(reason) => Some(Out::Drop(reason)),
         Verdict::Reply => Some(Out::Client(path, reply.to_vec())),
         Verdict::ToPeer { relay, peer, body, dont_fragment } => {

@@ -165,6 +165,41 @@ fn a_ticket_of_another_worker_is_refused_as_a_mismatch() {
     world.assert_holds(1, 1);
 }
 
+/// MICE-004: another worker has all of it, and its tickets go on.
+#[test]
+fn an_allocation_is_the_same_with_another_worker() {
+    let mut world = roaming();
+    let alice = world.alice();
+    let answer = alice.allocate(&mut world, |w| {
+        w.attribute(attribute::MOBILITY_TICKET, &[]).attribute(attribute::ADDITIONAL_ADDRESS_FAMILY, &[2, 0, 0, 0]);
+    });
+    let ticket = answer.get(attribute::MOBILITY_TICKET).unwrap();
+    let relayed = answer.xor(attribute::XOR_RELAYED_ADDRESS)[0];
+    alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+    world.seconds(200);
+    let moved = alice.at(&mut world, udp(NEW));
+    let answer = show(&mut world, &moved, &ticket, 600);
+    assert!(world.server.extract(&moved.path).is_none(), "it has not moved yet");
+    assert!(world.server.extract(&alice.path).is_none(), "it is about to move");
+    moved.channel_data(&mut world, 0x4000, b"up");
+    let (routes, permissions) = (world.routes.len(), world.permissions.len());
+    world.migrate(&moved.path);
+    world.assert_holds(1, 2);
+    assert_eq!((world.routes.len(), world.permissions.len()), (routes, permissions));
+    assert_eq!(to_peer(&moved.channel_data(&mut world, 0x4000, b"up")).1, b"up");
+    assert_eq!(down(&mut world, relayed).0, moved.path);
+
+    let third = alice.at(&mut world, udp(CAROL));
+    third.assert_refused(&show(&mut world, &third, &ticket, 600), 400);
+    let ticket = answer.get(attribute::MOBILITY_TICKET).unwrap();
+    third.assert_granted(&show(&mut world, &third, &ticket, 600));
+    third.channel_data(&mut world, 0x4000, b"up");
+    world.seconds(101);
+    assert_eq!(dropped(&world.peer(PEER, relayed, b"late")), Reason::NoPermission, "its times are what they were");
+    world.seconds(500);
+    world.assert_empty();
+}
+
 /// MICE-007.
 #[test]
 fn a_ticket_is_good_for_its_user_alone() {

@@ -58,6 +58,7 @@ impl Worker {
     }
 
     fn tell_closed(&mut self, path: Path) {
+        self.roamer_closed(path);
         self.server.handle_event(self.now, Event::Closed { path });
         self.drain();
     }
@@ -83,11 +84,14 @@ impl Worker {
 
     /// Takes a whole message of a stream client.
     fn frame(&mut self, path: Path, frame: &[u8]) {
-        let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
-        match verdict {
+        if let Some(home) = self.roamers.home(&path) {
+            return self.hand_home(home, path, frame.to_vec());
+        }
+        match self.server.handle_client(self.now, path, frame, &mut self.reply) {
             Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
             Verdict::Reply => self.answer(path),
             Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
+            Verdict::Elsewhere(serial) => self.ask_elsewhere(path, serial, frame.to_vec()),
             Verdict::Done | Verdict::ToClient { .. } => {}
         }
         self.drain();
@@ -97,7 +101,7 @@ impl Worker {
     }
 
     /// Sends a stream client's payload, which does not stand in the inbox, to a peer.
-    fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
+    pub(super) fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
         if dont_fragment {
             let Some(socket) = self.relays.socket(relay) else { return };
             send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, 0), body);
@@ -125,6 +129,6 @@ impl Frames for Client<'_> {
     }
 
     fn may_be_large(&self) -> bool {
-        self.worker.server.has_allocation(&self.path)
+        self.worker.server.has_allocation(&self.path) || self.worker.roamers.home(&self.path).is_some()
     }
 }
