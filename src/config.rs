@@ -190,6 +190,10 @@ pub struct Relay {
     pub device: Option<String>,
     /// The family of an allocation that names none (RFC 8656 §7.2 says IPv4).
     pub default_family: DefaultFamily,
+    /// Relay UDP.
+    pub udp: bool,
+    /// Relay TCP (RFC 6062).
+    pub tcp: bool,
 }
 
 impl Relay {
@@ -336,6 +340,8 @@ pub struct Limits {
     pub permissions: u32,
     /// Channels of one allocation (never unlimited).
     pub channels: u32,
+    /// Connections to peers of one allocation.
+    pub peer_connections: u32,
     /// Longest lifetime of an allocation.
     pub lifetime: Duration,
     /// How long a permission lasts (RFC 8656 §9 says 300 s; other values are for tests).

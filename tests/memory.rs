@@ -186,8 +186,9 @@ fn a_full_allocation_costs_what_its_limits_say() {
     assert!(each < bound.cast_signed(), "{each} bytes, where {bound} are allowed");
     world.seconds(601);
     world.assert_empty();
+    // The queue of actions keeps its room.
     let left = held() - before;
-    assert!(left < 16 * 1024, "{left} bytes are left");
+    assert!(left < 24 * 1024, "{left} bytes are left");
 }
 
 /// TURN-030, TURN-055, SEC-37: refusals cost nothing.

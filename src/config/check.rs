@@ -207,6 +207,12 @@ fn relay(relay: &Relay, review: &mut Review) {
     }
     review.risk(*low < 1024, "relay.min-port", "the range holds ports of system services; begin at 1024 or above");
     review.error(
+        !relay.udp && !relay.tcp,
+        "relay.udp",
+        "nothing would be relayed, for relay.tcp is off as well; leave one on, or set protocol.turn = false (coturn: \
+         stun-only)",
+    );
+    review.error(
         relay.addresses.iter().any(IpAddr::is_unspecified),
         "relay.addresses",
         "0.0.0.0 and :: cannot be told to peers; name addresses of this host, or none",

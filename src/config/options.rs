@@ -78,8 +78,6 @@ pub(crate) static OTHERS: &[Other] = &[
     flag("dtls", DTLS),
     flag("no-dtls", Opposite("dtls")),
     valued("cpus", Implied("the cores are those that the system lets the process use")),
-    flag("no-udp-relay", Refused("relays are UDP so far, so nothing would be left to serve; remove the line")),
-    flag("no-tcp-relay", Implied("relays are UDP so far")),
     flag("server-relay", Refused("it lets any peer reach a client without a permission; remove the line")),
     flag("multiplex-peer", SHARED_RELAY),
     valued("multiplex-peer-port", SHARED_RELAY),

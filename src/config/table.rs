@@ -106,6 +106,11 @@ pub(crate) static KEYS: &[Key] = &[
     key("relay.device", Maybe(|d| &mut d.config.relay.device, "a network device"), &[""],
         "The network device to which relay sockets are bound. Empty: any.")
         .coturn(&[same("relay-device").short('i')]),
+    key("relay.udp", Flag(|d| &mut d.config.relay.udp), &["true"], "Relay UDP.")
+        .coturn(&[not("no-udp-relay")]),
+    key("relay.tcp", Flag(|d| &mut d.config.relay.tcp), &["true"],
+        "Relay TCP for clients that come by TCP or TLS (RFC 6062).")
+        .coturn(&[not("no-tcp-relay")]),
     key("relay.default-family", Choice(&["ipv4", "ipv6", "client"], default_family), &["ipv4"],
         "The family of an allocation that names none; client: that of the client.")
         .coturn(&[how("allocation-default-address-family", How::With(keep_is_client)).short('A'),
@@ -188,6 +193,8 @@ pub(crate) static KEYS: &[Key] = &[
         "Permissions of one allocation."),
     key("limits.channels", Count(|d| &mut d.config.limits.channels, 1, 16_383), &["1024"],
         "Channels of one allocation."),
+    key("limits.peer-connections", Count(|d| &mut d.config.limits.peer_connections, 1, 65_535), &["64"],
+        "Connections to peers of one allocation that relays TCP (RFC 6062)."),
     key("limits.lifetime", Time(|d| &mut d.config.limits.lifetime, 1, YEAR), &["1h"],
         "The longest lifetime of an allocation.")
         .coturn(&[same("max-allocate-lifetime")]),

@@ -4,7 +4,7 @@ use super::http::Web;
 use super::mail::{Mail, MailBox};
 use crate::dataplane::xdp::Kernel;
 use crate::turn::limits::{Ledger, Quotas, Sources, network};
-use crate::turn::{Counters, Owner, Reason, Time, Token};
+use crate::turn::{Claim, Counters, Owner, Reason, Time, Token};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Commons {
     ledger: Mutex<Ledger>,
     deposits: Mutex<HashMap<Token, Deposit>>,
-    /// Which worker has the allocation of a mobility ticket.
-    mobile: Mutex<HashMap<u64, usize>>,
+    /// Which worker has what clients may claim on any of them.
+    claims: Mutex<HashMap<Claim, usize>>,
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
     kernel: Option<Kernel>,
@@ -59,7 +59,7 @@ impl Commons {
         Self {
             ledger: Mutex::new(Ledger::new(quotas)),
             deposits: Mutex::default(),
-            mobile: Mutex::default(),
+            claims: Mutex::default(),
             connections: Mutex::new(connections),
             handshakes: Mutex::new(Sources::new(HANDSHAKES)),
             kernel,
@@ -129,19 +129,19 @@ impl Commons {
         if deposits.get(token)?.owner == *owner { deposits.remove(token) } else { None }
     }
 
-    /// A worker has the allocation with this number.
-    pub(crate) fn add_mobile(&self, serial: u64, worker: usize) {
-        lock(&self.mobile).insert(serial, worker);
+    /// A worker has what clients may claim.
+    pub(crate) fn add_claim(&self, claim: Claim, worker: usize) {
+        lock(&self.claims).insert(claim, worker);
     }
 
-    /// The allocation with this number has ended.
-    pub(crate) fn remove_mobile(&self, serial: u64) {
-        lock(&self.mobile).remove(&serial);
+    /// Nobody has it any more.
+    pub(crate) fn remove_claim(&self, claim: Claim) {
+        lock(&self.claims).remove(&claim);
     }
 
-    /// The worker that has the allocation with this number.
-    pub(crate) fn mobile(&self, serial: u64) -> Option<usize> {
-        lock(&self.mobile).get(&serial).copied()
+    /// The worker that has what a client claims.
+    pub(crate) fn claimed(&self, claim: Claim) -> Option<usize> {
+        lock(&self.claims).get(&claim).copied()
     }
 
     /// Closes a socket that nobody took.

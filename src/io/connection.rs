@@ -20,7 +20,7 @@ const LINGER: Duration = Duration::from_secs(5);
 const STALLED: Duration = Duration::from_secs(60);
 
 /// A stream client.
-pub(super) struct Connection {
+pub(crate) struct Connection {
     pub(super) socket: TcpStream,
     pub(super) session: Session,
     pub(super) path: Path,

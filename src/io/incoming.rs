@@ -37,6 +37,9 @@ pub(super) trait Frames {
     /// Takes a whole one.
     fn frame(&mut self, frame: &[u8]);
 
+    /// What follows is none of its frames.
+    fn is_over(&self) -> bool;
+
     /// A frame may be as large as 16 bits can tell.
     fn may_be_large(&self) -> bool;
 
@@ -57,6 +60,16 @@ impl Incoming {
     /// The stream speaks STUN: the client has said so in its TLS handshake.
     pub(super) fn expect_stun(&mut self) {
         self.tongue = Tongue::Stun;
+    }
+
+    /// What has come after the last frame.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.rest)
+    }
+
+    /// Puts a frame back that was taken last.
+    pub(super) fn put_before(&mut self, frame: &[u8]) {
+        self.rest.splice(..0, frame.iter().copied());
     }
 
     /// Takes what has come and hands every whole frame on.
@@ -128,6 +141,9 @@ impl Incoming {
                     to.frame(&bytes[at..at + len]);
                     at += len;
                     self.skip = pad;
+                    if to.is_over() {
+                        return Ok(at);
+                    }
                 }
                 Frame::Incomplete { len } if len <= FIRST_FRAMES || to.may_be_large() => {
                     return Ok(at);

@@ -2,7 +2,9 @@
 //!
 //! Nothing goes by mail for a packet of established media; what does has begun on one worker and belongs to another.
 
+use super::connection::Connection;
 use super::worker::Roaming;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,10 +13,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 const ROOM: usize = 1024;
 
 /// A letter.
-#[derive(Debug)]
 pub(crate) enum Mail {
     /// About a client that roams.
     Roaming(Roaming),
+    /// The connection of a client that claims what is here, with its request; perhaps it will send no more.
+    Stream { client: Box<Connection>, ended: bool },
 }
 
 impl Mail {
@@ -22,16 +25,22 @@ impl Mail {
     fn may_be_lost(&self) -> bool {
         match self {
             Self::Roaming(roaming) => roaming.is_packet(),
+            Self::Stream { .. } => false,
         }
     }
 }
 
 /// The letter box of a worker.
-#[derive(Debug)]
 pub(crate) struct MailBox {
     letters: Mutex<Vec<Mail>>,
     /// A byte for the worker whenever the box was empty.
     bell: UnixStream,
+}
+
+impl fmt::Debug for MailBox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MailBox")
+    }
 }
 
 impl MailBox {

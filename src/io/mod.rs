@@ -5,7 +5,7 @@
 //! about each datagram, (5) does what the core asks for, (6) sends what has gathered, by socket.
 //!
 //! To read in this order: `worker`, then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
-//! `session`, `incoming` and `outgoing` for TCP and TLS, `proxy` for clients that come by one, `mail` for what workers tell each other, and `http` for who
+//! `session`, `incoming` and `outgoing` for TCP and TLS, `proxy` for clients that come by one, `mail` for what workers tell each other, `tcp` and `joint` for TCP relays, and `http` for who
 //! is no client. The system calls are in `sys`.
 
 pub mod clock;
@@ -13,6 +13,7 @@ mod commons;
 mod connection;
 mod http;
 mod incoming;
+mod joint;
 mod mail;
 mod outbox;
 mod outgoing;
@@ -22,6 +23,7 @@ mod session;
 mod source;
 mod stream;
 pub(crate) mod sys;
+mod tcp;
 pub mod tls;
 mod udp;
 mod worker;

@@ -57,6 +57,12 @@ impl Outgoing {
         true
     }
 
+    /// Adds bytes that are no frame. Whoever does so takes no more of them until these are written.
+    pub(super) fn push_bytes(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// What waits.
     pub(super) fn waiting(&self) -> &[u8] {
         &self.bytes[self.written..]

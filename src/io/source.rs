@@ -15,6 +15,12 @@ pub(crate) enum Source {
     Accept(u32),
     /// A stream client.
     Stream(u32),
+    /// A TCP relay's socket for peers that connect.
+    Peers(u32),
+    /// A connection to a peer, by its number.
+    Peer(u32),
+    /// The client's connection that is bound to it.
+    Data(u32),
     /// Mail of other workers.
     Mail,
     /// Whoever may stop the worker.
@@ -31,8 +37,11 @@ impl Source {
             Self::Twin(index) => (3, index),
             Self::Accept(index) => (4, index),
             Self::Stream(index) => (5, index),
-            Self::Mail => (6, 0),
-            Self::Owner => (7, 0),
+            Self::Peers(index) => (6, index),
+            Self::Peer(number) => (7, number),
+            Self::Data(number) => (8, number),
+            Self::Mail => (9, 0),
+            Self::Owner => (10, 0),
         };
         kind << 32 | u64::from(index)
     }
@@ -47,7 +56,10 @@ impl Source {
             3 => Self::Twin(index),
             4 => Self::Accept(index),
             5 => Self::Stream(index),
-            6 => Self::Mail,
+            6 => Self::Peers(index),
+            7 => Self::Peer(index),
+            8 => Self::Data(index),
+            9 => Self::Mail,
             _ => Self::Owner,
         }
     }

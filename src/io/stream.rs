@@ -265,6 +265,25 @@ impl Streams {
         Some(path)
     }
 
+    /// Takes a connection out, to become something else.
+    pub(super) fn detach(&mut self, index: u32) -> Option<Connection> {
+        let connection = self.connections.try_remove(index as usize)?;
+        _ = self.epoll.remove(&connection.socket);
+        Some(connection)
+    }
+
+    /// Takes in a connection that another worker has detached; its place.
+    pub(super) fn take_in(&mut self, mut connection: Connection, now: Time) -> io::Result<u32> {
+        let entry = self.connections.vacant_entry();
+        let index = entry.key() as u32;
+        connection.path.link = index;
+        self.epoll.add(&connection.socket, Source::Stream(index).token())?;
+        entry.insert(connection);
+        self.set_timer(index, now, false);
+        self.mark(index);
+        Ok(index)
+    }
+
     /// Ends a connection. Its path, if the core must be told.
     pub(super) fn remove(&mut self, index: u32) -> Option<Path> {
         let connection = self.connections.try_remove(index as usize)?;

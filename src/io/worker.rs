@@ -6,6 +6,7 @@
 
 mod roaming;
 mod streams;
+mod tcp;
 
 use super::clock;
 use super::commons::{Commons, Deposit};
@@ -16,12 +17,13 @@ use super::relay::{Exit, Relays};
 use super::source::Source;
 use super::stream::Streams;
 use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
+use super::tcp::TcpRelays;
 use super::udp::{self, ListenerPair, SocketOptions};
 use super::{ListenAddress, Sockets};
 use crate::dataplane::xdp::Kernel;
 use crate::turn::{
-    Action, Event, Head, Notice, Now, OpenError, Owner, Path, Permission, Reason, RelayId, Route, Server, Time, Token,
-    Transport, Verdict,
+    Action, ConnectionId, Event, Head, Notice, Now, OpenError, Owner, Path, Permission, Protocol, Reason, RelayId,
+    Route, Server, Time, Token, Transport, Verdict,
 };
 use crate::wire::proxy::{self, Carrier, Front};
 use roaming::Roamers;
@@ -33,6 +35,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tcp::Turning;
 
 /// Datagrams that are held before they must be sent.
 const SLOTS: usize = 512;
@@ -84,6 +87,9 @@ pub(crate) struct Worker {
     /// Clients that come by a proxy over UDP.
     guests: Guests,
     relays: Relays,
+    tcp: TcpRelays,
+    /// What the connection of the client that is being served is to become.
+    turning: Option<(Path, Turning)>,
     streams: Streams,
     inbox: Inbox,
     used: usize,
@@ -119,6 +125,8 @@ impl Worker {
         Ok(Self {
             server,
             busy_poll: options.busy_poll,
+            tcp: TcpRelays::new(Rc::clone(&epoll), options.clone()),
+            turning: None,
             relays: Relays::new(Rc::clone(&epoll), options),
             streams: Streams::new(Rc::clone(&epoll), Arc::clone(&commons), sockets.streams, now.time)?,
             place: commons.enter(Arc::clone(&mail)),
@@ -224,6 +232,8 @@ impl Worker {
         match source {
             Source::Accept(index) => return self.streams.accept(index, self.now.time),
             Source::Stream(index) => return self.serve_stream(index, event),
+            Source::Peers(relay) => return self.accept_peers(RelayId(relay)),
+            Source::Peer(number) | Source::Data(number) => return self.serve_connection(ConnectionId(number)),
             Source::Mail => return self.take_mail(),
             Source::Owner => return self.stopped = true,
             _ => {}
@@ -247,7 +257,7 @@ impl Worker {
             Source::Media(at) => Some((listener(at)?.sockets.media.as_raw_fd(), LISTENER_BATCH, LISTENER_TURNS)),
             Source::Relay(at) => Some((self.relays.socket(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
             Source::Twin(at) => Some((self.relays.twin(RelayId(at))?.as_raw_fd(), RELAY_BATCH, 1)),
-            Source::Accept(_) | Source::Stream(_) | Source::Mail | Source::Owner => None,
+            _ => None,
         }
     }
 
@@ -290,7 +300,7 @@ impl Worker {
                     self.drain();
                 }
             }
-            Source::Accept(_) | Source::Stream(_) | Source::Mail | Source::Owner => {}
+            _ => {}
         }
     }
 
@@ -313,9 +323,9 @@ impl Worker {
             }
             Verdict::Reply => self.answer(path),
             Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
-            Verdict::Elsewhere(serial) => {
+            Verdict::Elsewhere(claim) => {
                 let packet = packet.to_vec();
-                self.ask_elsewhere(path, serial, packet);
+                self.ask_elsewhere(path, claim, packet);
             }
             Verdict::ToClient { .. } | Verdict::Done => {}
         }
@@ -413,11 +423,19 @@ impl Worker {
                 self.server.handle_event(self.now, Event::Charged { ticket, granted });
             }
             Action::Release { owner, source } => self.commons.ledger().release(&owner, source),
-            Action::OpenRelay { ticket, relay, addr } => {
-                let result = self.open_relay(relay, addr);
+            Action::OpenRelay { ticket, relay, addr, protocol } => {
+                let result = match protocol {
+                    Protocol::Udp => self.open_relay(relay, addr),
+                    Protocol::Tcp => self.listen(relay, addr),
+                };
                 self.server.handle_event(self.now, Event::RelayOpened { ticket, result });
             }
+            Action::CloseRelay { relay } if self.tcp.close(relay) => {}
             Action::CloseRelay { relay } => drop(self.close_relay(relay)),
+            Action::Connect { connection, from, to } => self.connect(connection, from, to),
+            Action::CloseConnection { connection } => self.tcp.remove(connection),
+            Action::Pace { connection, rate } => self.tcp.pace(connection, rate),
+            Action::Bind { connection, path } => self.bind(connection, path),
             Action::Deposit { relay, token, owner } => {
                 if let Some(socket) = self.close_relay(relay) {
                     self.deposit(token, owner, socket);
@@ -430,8 +448,8 @@ impl Worker {
             Action::Forget { token } => self.commons.forget(&token),
             Action::Send { path, message } => self.send(path, &message),
             Action::SendFrom { path, message } => self.send_from(path, &message),
-            Action::AddMobile { serial } => self.commons.add_mobile(serial, self.place),
-            Action::RemoveMobile { serial } => self.commons.remove_mobile(serial),
+            Action::AddClaim { claim } => self.commons.add_claim(claim, self.place),
+            Action::RemoveClaim { claim } => self.commons.remove_claim(claim),
             Action::Leave { path } => self.leave(&path),
             Action::Tell(notice) => tell(&notice),
             // What a proxy brings has a header before it, and what goes there is not addressed to the client.
@@ -450,6 +468,7 @@ impl Worker {
         for letter in self.mail.take(&self.door) {
             match letter {
                 Mail::Roaming(roaming) => self.take_roaming(roaming),
+                Mail::Stream { client, ended } => self.take_stream(*client, ended),
             }
             self.drain();
         }

@@ -11,7 +11,7 @@ use super::reply::{Answer, Refusal};
 use super::request::{self, Families, grant_lifetime};
 use super::small::SmallMap;
 use super::table::{Allocation, Id, Relay, index};
-use super::types::{Action, Notice, Now, OpenError, Path, RelayId, Ticket, Time, Token};
+use super::types::{Action, Notice, Now, OpenError, Path, Protocol, RelayId, Ticket, Time, Token};
 use super::{Due, Options, Outcome, Server};
 use crate::auth::Owner;
 use crate::auth::peers::is_tunnel;
@@ -96,6 +96,7 @@ impl Server {
         }
         self.redirect(now.time, message, answer)?;
         let request = request::Allocate::parse(message)?;
+        self.may_relay(&request, &answer.path)?;
         let (todo, missing) = self.families(&request, &answer.path)?;
         let ticket = Ticket(self.openings.vacant_key() as u32);
         self.actions.push_back(Action::Charge { ticket, owner: owner.clone(), source: answer.path.client.ip() });
@@ -113,6 +114,20 @@ impl Server {
             gone: false,
         });
         Ok(Outcome::Later)
+    }
+
+    /// What is to be relayed is offered, to clients of this transport. TCP relays are for stream clients, and what holds
+    /// their connections does not move.
+    fn may_relay(&self, request: &request::Allocate, path: &Path) -> Result<(), Refusal> {
+        let options = &self.setup.options;
+        match request.protocol {
+            Protocol::Udp if options.udp_relays => Ok(()),
+            Protocol::Udp => Err(Refusal::Forbidden),
+            Protocol::Tcp if !options.tcp_relays => Err(Refusal::Transport),
+            Protocol::Tcp if !path.transport.is_stream() => Err(Refusal::BadRequest),
+            Protocol::Tcp if request.mobile => Err(Refusal::Mobility),
+            Protocol::Tcp => Ok(()),
+        }
     }
 
     /// Refuses a good request for something new if another server is to have it. What was reserved is here, so
@@ -222,8 +237,11 @@ impl Server {
         let Some(port) = self.ports.propose(ip, &mut search, now) else {
             return self.family_failed(now, ticket, family);
         };
+        let Some(protocol) = self.openings.get(ticket.0 as usize).map(|opening| opening.request.protocol) else {
+            return;
+        };
         let relay = self.table.reserve();
-        self.actions.push_back(Action::OpenRelay { ticket, relay, addr: SocketAddr::new(ip, port) });
+        self.actions.push_back(Action::OpenRelay { ticket, relay, addr: SocketAddr::new(ip, port), protocol });
         self.set_attempt(ticket, Attempt { family, ip, search, relay, port, successor: None });
     }
 
@@ -250,7 +268,7 @@ impl Server {
         let successor = SocketAddr::new(attempt.ip, attempt.port.wrapping_add(1));
         if opening.want() == Want::Pair && attempt.successor.is_none() {
             let relay = self.table.reserve();
-            self.actions.push_back(Action::OpenRelay { ticket, relay, addr: successor });
+            self.actions.push_back(Action::OpenRelay { ticket, relay, addr: successor, protocol: Protocol::Udp });
             return self.set_attempt(ticket, Attempt { successor: Some(relay), ..attempt });
         }
         opening.successor = attempt.successor.map(|relay| (relay, successor));
@@ -325,6 +343,7 @@ impl Server {
             missing: opening.missing,
             relays: opening.relays.map(|r| r.map(relay)),
             permissions: SmallMap::default(),
+            connections: (opening.request.protocol == Protocol::Tcp).then(Vec::new),
             channels: SmallMap::default(),
             numbers: SmallMap::default(),
             buckets: None,

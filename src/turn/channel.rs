@@ -33,6 +33,9 @@ impl Server {
     fn bindable(&self, now: Time, id: Id, request: &ChannelBind) -> Result<(), Refusal> {
         let numbers = if self.setup.options.legacy_channels { channel::LEGACY_NUMBERS } else { channel::NUMBERS };
         let allocation = self.table.get(id).ok_or(Refusal::Mismatch)?;
+        if allocation.connections.is_some() {
+            return Err(Refusal::BadRequest);
+        }
         let peer = allocation.channel(request.number, now);
         let number = allocation.number(&request.peer, now);
         let free = peer.is_none_or(|p| p == request.peer) && number.is_none_or(|n| n == request.number);

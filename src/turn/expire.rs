@@ -1,7 +1,7 @@
 //! How things end: by time, by Refresh, with their connection (RFC 8656 §6, §8, §9, §12).
 
 use super::table::{Allocation, Id, Relay, index};
-use super::types::{Action, Notice, Path, Time, Token};
+use super::types::{Action, Claim, Notice, Path, Time, Token};
 use super::{Due, Server};
 use crate::wire::address::Family;
 
@@ -107,7 +107,9 @@ impl Server {
             self.forget(now, token);
         }
         self.leave(allocation.pending().into_iter().chain([allocation.path]));
-        self.actions.extend(allocation.mobility.map(|mobility| Action::RemoveMobile { serial: mobility.serial }));
+        self.close_connections(&allocation);
+        let ticket = allocation.mobility.map(|mobility| Claim::Ticket(mobility.serial));
+        self.actions.extend(ticket.map(|claim| Action::RemoveClaim { claim }));
         let (path, owner) = (allocation.path, allocation.owner);
         self.actions.push_back(Action::Release { owner: owner.clone(), source: allocation.source });
         self.actions.push_back(Action::Tell(Notice::Ended { path, owner }));
@@ -117,11 +119,12 @@ impl Server {
     /// Drops timers of what has ended once they outnumber the others: a client that allocates and deletes
     /// in a loop would leave one each time, for up to an hour.
     fn thin_timers(&mut self) {
-        let (table, deposits) = (&self.table, &self.deposits);
-        if self.timers.len() > 2 * (table.len() + deposits.len()) + LEFT_BEHIND {
+        let (table, deposits, connections) = (&self.table, &self.deposits, &self.connections);
+        if self.timers.len() > 2 * (table.len() + deposits.len() + connections.len()) + LEFT_BEHIND {
             self.timers.retain(|due| match due {
                 Due::Allocation(id, at) => table.get(*id).is_some_and(|a| a.armed == *at),
                 Due::Token(token) => deposits.contains_key(token),
+                Due::Connection(number, at) => connections.get(number).is_some_and(|one| one.is_due(*at)),
             });
         }
     }

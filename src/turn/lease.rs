@@ -22,6 +22,14 @@ impl Lease {
     }
 }
 
+/// Two who hold tokens are one where the tokens have one session key, or there is no token at all.
+pub(super) fn is_same_session(one: Option<&Lease>, other: Option<&Lease>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.session.sha1 == other.session.sha1,
+        (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
 /// What a request has proved.
 #[derive(Clone, Debug)]
 pub(super) struct Proven {

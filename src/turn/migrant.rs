@@ -3,7 +3,7 @@
 
 use super::Server;
 use super::table::{Allocation, Id};
-use super::types::{Action, Path, RelayId, Time};
+use super::types::{Action, Claim, Path, RelayId, Time};
 use std::net::IpAddr;
 
 /// An allocation on its way, with everything but its sockets.
@@ -53,7 +53,7 @@ impl Server {
         let (next, serial) = (allocation.next_end(), allocation.mobility.as_ref().map(|mobility| mobility.serial));
         let id = self.table.insert(allocation);
         self.arm(id, next);
-        self.actions.extend(serial.map(|serial| Action::AddMobile { serial }));
+        self.actions.extend(serial.map(|serial| Action::AddClaim { claim: Claim::Ticket(serial) }));
         self.tell_routes(now, id);
         relays
     }

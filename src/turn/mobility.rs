@@ -3,11 +3,11 @@
 //! A Refresh that shows the newest ticket from another 5-tuple makes that one *pending*. Both are good until the client sends data on the pending one,
 //! or the connection of the old one ends; then the allocation moves.
 
-use super::lease::{Lease, Proven};
+use super::lease::{Proven, is_same_session};
 use super::reply::{Answer, Refusal};
 use super::table::{Allocation, Id};
 use super::ticket::MobilityTicket;
-use super::types::{Action, Notice, Now, Path, Time, Transport};
+use super::types::{Action, Claim, Notice, Now, Path, Time, Transport};
 use super::{Outcome, Server};
 use crate::wire::{Message, attribute};
 use std::time::Duration;
@@ -49,7 +49,7 @@ impl Server {
     pub(super) fn make_mobile(&mut self, id: Id) {
         let serial = u64::from_ne_bytes(self.random.bytes());
         let ticket = self.setup.tickets.seal(&mut self.sequence, serial);
-        self.actions.push_back(Action::AddMobile { serial });
+        self.actions.push_back(Action::AddClaim { claim: Claim::Ticket(serial) });
         self.table.make_mobile(id, Mobility { serial, ticket, pending: None, last: None });
     }
 
@@ -62,8 +62,8 @@ impl Server {
         answer: &mut Answer,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
-        if let Some(serial) = self.elsewhere(ticket, &answer.path) {
-            return Ok(Outcome::Elsewhere(serial));
+        if let Some(claim) = self.elsewhere(ticket, &answer.path) {
+            return Ok(Outcome::Elsewhere(claim));
         }
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         self.may_roam(&answer.path)?;
@@ -89,11 +89,11 @@ impl Server {
         Ok(Outcome::Replied)
     }
 
-    /// What a good ticket says whose allocation another server may have, unless the 5-tuple is taken here.
-    fn elsewhere(&self, ticket: &[u8], path: &Path) -> Option<u64> {
+    /// A good ticket whose allocation another server may have, unless the 5-tuple is taken here.
+    fn elsewhere(&self, ticket: &[u8], path: &Path) -> Option<Claim> {
         let free = !self.alone && self.setup.options.mobility && !self.has_allocation(path) && !self.is_opening(path);
         let serial = free.then(|| self.setup.tickets.open(ticket))??;
-        self.table.at_serial(serial).is_none().then_some(serial)
+        self.table.at_serial(serial).is_none().then_some(Claim::Ticket(serial))
     }
 
     /// The ticket is the allocation's newest.
@@ -168,14 +168,6 @@ impl Server {
     pub(super) fn leave(&mut self, paths: impl IntoIterator<Item = Path>) {
         let left = paths.into_iter().filter(|path| self.table.at_path(path).is_none());
         self.actions.extend(left.map(|path| Action::Leave { path }));
-    }
-}
-
-/// Two who hold tokens are one where the tokens have one session key, or there is no token at all.
-fn is_same_session(one: Option<&Lease>, other: Option<&Lease>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one.session.sha1 == other.session.sha1,
-        (one, other) => one.is_none() && other.is_none(),
     }
 }
 

@@ -10,6 +10,7 @@
 mod allocate;
 mod binding;
 mod channel;
+mod connect;
 pub mod discovery;
 mod expire;
 mod lease;
@@ -34,8 +35,8 @@ pub use migrant::Migrant;
 pub use options::{Addresses, DefaultFamily, Options};
 pub(crate) use timers::Timers;
 pub use types::{
-    Action, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Permission, Reason, RelayId, Route,
-    Ticket, Time, Token, Transport, Verdict,
+    Action, Claim, ConnectionId, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Permission,
+    Protocol, Reason, RelayId, Route, Ticket, Time, Token, Transport, Verdict,
 };
 
 use crate::auth::Credentials;
@@ -46,6 +47,7 @@ use crate::auth::peers::Policy;
 use crate::auth::token::Tokens;
 use crate::wire::{Class, Kind, Message, Method, attribute};
 use allocate::Opening;
+use connect::PeerConnection;
 use lease::{Lease, Proven};
 use limits::Sources;
 use ports::Ports;
@@ -81,6 +83,8 @@ pub struct Server {
     algorithms: Vec<u8>,
     table: Table,
     openings: Slab<Opening>,
+    /// Connections to peers (RFC 6062), by their numbers.
+    connections: HashMap<ConnectionId, PeerConnection, foldhash::quality::RandomState>,
     deposits: HashMap<Token, SocketAddr>,
     ports: Ports,
     timers: Timers<Due>,
@@ -108,6 +112,8 @@ enum Due {
     Allocation(Id, Time),
     /// A reservation ends.
     Token(Token),
+    /// A connection to a peer has taken too long.
+    Connection(ConnectionId, Time),
 }
 
 /// What becomes of a request that is not refused.
@@ -118,8 +124,8 @@ enum Outcome {
     Later,
     /// There is none.
     Silent(Reason),
-    /// Whoever has the allocation with this number is to answer.
-    Elsewhere(u64),
+    /// Whoever has what this is about is to answer.
+    Elsewhere(Claim),
 }
 
 impl Server {
@@ -135,6 +141,7 @@ impl Server {
             algorithms: algorithm_list(&options.algorithms),
             table: Table::default(),
             openings: Slab::new(),
+            connections: HashMap::default(),
             deposits: HashMap::new(),
             ports: Ports::new(options.ports.clone()),
             timers: Timers::new(now.time),
@@ -183,6 +190,8 @@ impl Server {
             Event::Charged { ticket, granted } => self.charged(now.time, ticket, granted),
             Event::RelayOpened { ticket, result } => self.relay_opened(now.time, ticket, result),
             Event::Withdrawn { ticket, addr } => self.withdrawn(now.time, ticket, addr),
+            Event::Connected { connection, reached } => self.connected(now.time, connection, reached),
+            Event::Disconnected { connection } => self.forget_connection(connection),
             Event::Closed { path } => self.closed(now.time, &path),
             Event::Icmp { relay, peer, icmp } => self.icmp(now.time, relay, peer, icmp),
         }
@@ -196,6 +205,7 @@ impl Server {
             match what {
                 Due::Allocation(id, at) => self.sweep(now.time, id, at),
                 Due::Token(token) => self.forget(now.time, token),
+                Due::Connection(number, at) => self.connection_due(number, at),
             }
         }
         self.due = due;
@@ -215,6 +225,12 @@ impl Server {
     /// A packet was dropped outside the core, after its verdict.
     pub fn count_drop(&mut self, reason: Reason) {
         self.counters.drop(reason);
+    }
+
+    /// So many bytes were passed on outside the core: to peers, to clients.
+    pub fn count_stream(&mut self, [to_peer, to_client]: [u64; 2]) {
+        self.counters.to_peer_bytes += to_peer;
+        self.counters.to_client_bytes += to_client;
     }
 
     /// What was counted so far.
@@ -290,6 +306,8 @@ impl Server {
             Method::ALLOCATE => self.allocate(now, m, &mut answer, out),
             Method::REFRESH => self.refresh(now, m, &mut answer, out),
             Method::CREATE_PERMISSION => self.create_permission(now, m, &mut answer, out),
+            Method::CONNECT => self.connect(now, m, &mut answer),
+            Method::CONNECTION_BIND => self.connection_bind(now, m, &mut answer, out),
             Method::CHANNEL_BIND => self.channel_bind(now, m, &mut answer, out),
             _ => Ok(Outcome::Silent(Reason::NotServed)),
         };
@@ -300,7 +318,7 @@ impl Server {
             }
             Ok(Outcome::Later) => Verdict::Done,
             Ok(Outcome::Silent(reason)) => Verdict::Drop(reason),
-            Ok(Outcome::Elsewhere(serial)) => Verdict::Elsewhere(serial),
+            Ok(Outcome::Elsewhere(claim)) => Verdict::Elsewhere(claim),
             Err(refusal) => self.refuse(now, &answer, &refusal, out),
         }
     }
@@ -325,10 +343,21 @@ impl Server {
     /// Who sent a request; from here on its answer carries integrity. Then, and only then, its unknown
     /// attributes count (RFC 8489 §6.3.1: authentication comes first).
     fn authenticate(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Proven, Refusal> {
+        self.authenticate_from(answer.path.client, now, message, answer)
+    }
+
+    /// The same, for whoever was given a nonce at this address.
+    fn authenticate_from(
+        &mut self,
+        client: SocketAddr,
+        now: Now,
+        message: &Message<'_>,
+        answer: &mut Answer,
+    ) -> Result<Proven, Refusal> {
         let proven = if self.setup.options.anonymous {
             Proven { owner: Owner::plain(""), lease: None }
         } else {
-            let grant = self.judge(now, message, answer)?;
+            let grant = self.judge(client, now, message, answer)?;
             answer.proof = Some((grant.key, grant.mac));
             Proven { owner: grant.owner, lease: grant.session.map(|session| Lease::new(now.time, session)) }
         };
@@ -341,7 +370,13 @@ impl Server {
     }
 
     /// Judges credentials. An expired time-limited name is good for what exists, never for something new.
-    fn judge(&mut self, now: Now, message: &Message<'_>, answer: &Answer) -> Result<Grant, Refusal> {
+    fn judge(
+        &mut self,
+        client: SocketAddr,
+        now: Now,
+        message: &Message<'_>,
+        answer: &Answer,
+    ) -> Result<Grant, Refusal> {
         let setup = &self.setup;
         let judge =
             Judge { credentials: &setup.credentials, nonces: &setup.nonces, offered: &setup.options.algorithms };
@@ -349,11 +384,11 @@ impl Server {
         let held = self.table.at_path(&answer.path).and_then(|id| self.table.get(id)).filter(|_| !shows_token);
         let resumed = held.and_then(|held| {
             let lease = held.lease.as_ref().filter(|lease| lease.ends > now.time)?;
-            judge.resume(message, now.wall, answer.path.client, (&lease.session, &held.owner))
+            judge.resume(message, now.wall, client, (&lease.session, &held.owner))
         });
         let grant = match resumed {
             Some(resumed) => resumed?,
-            None => judge.check(message, now.wall, answer.path.client, &mut self.keys)?,
+            None => judge.check(message, now.wall, client, &mut self.keys)?,
         };
         // An allocation that has ended and waits to be swept is none, or it would make room for a new one.
         let roams = message.method() == Method::REFRESH && message.attribute(attribute::MOBILITY_TICKET).is_some();

@@ -26,6 +26,12 @@ pub struct Options {
     pub permissions: usize,
     /// Channels of one allocation.
     pub channels: usize,
+    /// Connections to peers of one allocation that relays TCP.
+    pub connections: usize,
+    /// Relay UDP.
+    pub udp_relays: bool,
+    /// Relay TCP (RFC 6062).
+    pub tcp_relays: bool,
     /// The longest lifetime of an allocation.
     pub lifetime: Duration,
     /// How long a permission lasts; 300 s by RFC 8656 §9.
@@ -78,6 +84,9 @@ impl Default for Options {
             quotas: Quotas::default(),
             permissions: 512,
             channels: 512,
+            connections: 64,
+            udp_relays: true,
+            tcp_relays: true,
             lifetime: Duration::from_secs(3600),
             permission_lifetime: Duration::from_secs(300),
             channel_lifetime: Duration::from_secs(600),

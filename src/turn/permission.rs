@@ -89,7 +89,7 @@ impl Server {
         if !options.routes || !policy.is_alike(peer) {
             return None;
         }
-        let allocation = self.table.get(id).filter(|allocation| allocation.attached)?;
+        let allocation = self.table.get(id).filter(|a| a.attached && a.connections.is_none())?;
         let relay = allocation.relays[super::table::index(Family::of(peer))]?;
         Some(Permission { path: allocation.path, relay: relay.id, local: relay.local, peer })
     }

@@ -47,6 +47,9 @@ impl Server {
         let rate = self.setup.options.bandwidth;
         let denied = self.setup.policy.reaches(peer).is_err();
         let allocation = self.allocation_at(now, &path).ok_or(Reason::NoAllocation)?;
+        if allocation.connections.is_some() {
+            return Err(Reason::BadIndication);
+        }
         if !allocation.permits(peer.ip(), now) {
             return Err(Reason::NoPermission);
         }

@@ -37,9 +37,13 @@ pub enum Refusal {
     Transport,
     /// The allocation has no relayed address of the peer's family.
     PeerFamily,
+    /// The allocation has a connection to the peer.
+    Connected,
+    /// The peer cannot be reached.
+    Unreached,
     /// Too many allocations.
     Quota,
-    /// Ports, permissions or channels have run out.
+    /// Ports, permissions, channels or connections have run out.
     Capacity,
 }
 
@@ -112,6 +116,8 @@ impl Refusal {
             Self::WrongCredentials => Code::WRONG_CREDENTIALS,
             Self::Transport => Code::TRANSPORT_UNSUPPORTED,
             Self::PeerFamily => Code::PEER_FAMILY_MISMATCH,
+            Self::Connected => Code::CONNECTION_EXISTS,
+            Self::Unreached => Code::CONNECTION_FAILED,
             Self::Quota => Code::QUOTA_REACHED,
             Self::Capacity => Code::INSUFFICIENT_CAPACITY,
         }

@@ -1,13 +1,14 @@
 //! Message to request: what a request holds exists only if it is right.
 
 use super::reply::Refusal;
-use super::types::Token;
+use super::types::{ConnectionId, Protocol, Token};
 use crate::wire::address::{self, Family};
 use crate::wire::{Message, attribute, value};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// The protocol number of UDP.
+/// The protocol numbers of TCP and UDP.
+const TCP: u8 = 6;
 const UDP: u8 = 17;
 /// The default lifetime of an allocation, and the shortest that is granted (RFC 8656 §7.2).
 pub(super) const DEFAULT_LIFETIME: u32 = 600;
@@ -15,6 +16,8 @@ pub(super) const DEFAULT_LIFETIME: u32 = 600;
 /// An Allocate request (RFC 8656 §7.2).
 #[derive(Clone, Debug)]
 pub(super) struct Allocate {
+    /// What is to be relayed.
+    pub(super) protocol: Protocol,
     /// Which relayed addresses are wanted.
     pub(super) families: Families,
     /// An even port, perhaps with its successor.
@@ -48,7 +51,7 @@ pub(super) struct Even {
 impl Allocate {
     /// Reads the attributes in the order of RFC 8656 §7.2, steps 3 to 9.
     pub(super) fn parse(message: &Message<'_>) -> Result<Self, Refusal> {
-        transport(message)?;
+        let protocol = transport(message)?;
         let token = typed(message, attribute::RESERVATION_TOKEN, value::reservation_token)?;
         let even = typed(message, attribute::EVEN_PORT, value::reserve_next)?.map(|reserve| Even { reserve });
         let requested = typed(message, attribute::REQUESTED_ADDRESS_FAMILY, value::first_of_four)?;
@@ -60,17 +63,31 @@ impl Allocate {
         if families == Families::Both && even.is_some_and(|e| e.reserve) {
             return Err(Refusal::BadRequest);
         }
-        Ok(Self { families, even, token, lifetime: lifetime(message)?, mobile: mobile(message)? })
+        if protocol == Protocol::Tcp && (token.is_some() || even.is_some() || is_whole(message)) {
+            return Err(Refusal::BadRequest);
+        }
+        Ok(Self { protocol, families, even, token, lifetime: lifetime(message)?, mobile: mobile(message)? })
     }
 }
 
-/// REQUESTED-TRANSPORT must be UDP.
-fn transport(message: &Message<'_>) -> Result<(), Refusal> {
+/// REQUESTED-TRANSPORT is UDP or TCP.
+fn transport(message: &Message<'_>) -> Result<Protocol, Refusal> {
     match typed(message, attribute::REQUESTED_TRANSPORT, value::first_of_four)? {
-        Some(UDP) => Ok(()),
+        Some(UDP) => Ok(Protocol::Udp),
+        Some(TCP) => Ok(Protocol::Tcp),
         Some(_) => Err(Refusal::Transport),
         None => Err(Refusal::BadRequest),
     }
+}
+
+/// DONT-FRAGMENT, which means datagrams (RFC 6062 §5.1).
+fn is_whole(message: &Message<'_>) -> bool {
+    message.attribute(attribute::DONT_FRAGMENT).is_some()
+}
+
+/// CONNECTION-ID.
+pub(super) fn connection_id(message: &Message<'_>) -> Result<ConnectionId, Refusal> {
+    typed(message, attribute::CONNECTION_ID, value::connection_id)?.map(ConnectionId).ok_or(Refusal::BadRequest)
 }
 
 /// MOBILITY-TICKET in an Allocate request is empty: there is no ticket yet.

@@ -4,7 +4,7 @@ use super::lease::Lease;
 use super::limits::Bucket;
 use super::mobility::Mobility;
 use super::small::SmallMap;
-use super::types::{Path, RelayId, Time, Token};
+use super::types::{ConnectionId, Path, RelayId, Time, Token};
 use crate::auth::Owner;
 use crate::wire::Code;
 use crate::wire::address::Family;
@@ -43,6 +43,8 @@ pub(super) struct Allocation {
     pub(super) relays: [Option<Relay>; 2],
     /// Until when each peer address may send and be sent to.
     pub(super) permissions: SmallMap<IpAddr, Time>,
+    /// Its connections to peers, if it relays TCP.
+    pub(super) connections: Option<Vec<ConnectionId>>,
     /// The channels by number.
     pub(super) channels: SmallMap<u16, Channel>,
     /// The channels by peer.

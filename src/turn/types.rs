@@ -165,9 +165,9 @@ pub enum Verdict<'p> {
     Drop(Reason),
     /// The answer stands in the reply buffer and goes back where the packet came from.
     Reply,
-    /// A mobility ticket is good, and the allocation with this number is not here: the server of the process that has
-    /// it is to be asked, or [`handle_stray`](super::Server::handle_stray) if there is none.
-    Elsewhere(u64),
+    /// What the client claims is not here: the server of the process that has it is to be asked, or
+    /// [`handle_stray`](super::Server::handle_stray) if there is none.
+    Elsewhere(Claim),
     /// To the client: head, body, padding.
     ToClient {
         /// Where it is.
@@ -190,6 +190,28 @@ pub enum Verdict<'p> {
     },
 }
 
+/// What a relay carries to and from peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// UDP (RFC 8656).
+    Udp,
+    /// TCP (RFC 6062).
+    Tcp,
+}
+
+/// A connection between a relayed address and a peer (RFC 6062): its CONNECTION-ID.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u32);
+
+/// What a client shows from a 5-tuple that any worker may get, though one of them has what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// What its mobility ticket says (RFC 8016).
+    Ticket(u64),
+    /// The connection to a peer that it is to be bound to (RFC 6062).
+    Connection(ConnectionId),
+}
+
 /// What the core asks of the world. Carried out in order.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -209,7 +231,7 @@ pub enum Action {
         /// The client's address.
         source: IpAddr,
     },
-    /// Bind a UDP socket. Answered with [`Event::RelayOpened`].
+    /// Bind a UDP socket, or a TCP socket that listens. Answered with [`Event::RelayOpened`].
     OpenRelay {
         /// For the answer.
         ticket: Ticket,
@@ -217,6 +239,8 @@ pub enum Action {
         relay: RelayId,
         /// The local address to bind.
         addr: SocketAddr,
+        /// What it relays.
+        protocol: Protocol,
     },
     /// Close a relay socket.
     CloseRelay {
@@ -262,15 +286,43 @@ pub enum Action {
         /// The message.
         message: Vec<u8>,
     },
-    /// This server has the allocation with this number, which may move.
-    AddMobile {
-        /// What its tickets say.
-        serial: u64,
+    /// This server has what clients may claim from another 5-tuple.
+    AddClaim {
+        /// How they do.
+        claim: Claim,
     },
-    /// It has ended.
-    RemoveMobile {
-        /// What its tickets say.
-        serial: u64,
+    /// It has it no more.
+    RemoveClaim {
+        /// How they did.
+        claim: Claim,
+    },
+    /// Connect a TCP socket to a peer. Answered with [`Event::Connected`].
+    Connect {
+        /// The connection.
+        connection: ConnectionId,
+        /// The relay's local address, from which it goes.
+        from: SocketAddr,
+        /// The peer.
+        to: SocketAddr,
+    },
+    /// Close a connection to a peer, and that of the client which is bound to it.
+    CloseConnection {
+        /// The connection.
+        connection: ConnectionId,
+    },
+    /// Limit each direction of a bound connection.
+    Pace {
+        /// The connection.
+        connection: ConnectionId,
+        /// Bytes per second.
+        rate: u64,
+    },
+    /// Pass on what the client and the peer say, as it is.
+    Bind {
+        /// The connection to the peer.
+        connection: ConnectionId,
+        /// That of the client, after what is owed to it.
+        path: Path,
     },
     /// A 5-tuple is no allocation's any more.
     Leave {
@@ -383,6 +435,18 @@ pub enum Event {
         /// Where it is bound.
         addr: Option<SocketAddr>,
     },
+    /// The answer to [`Action::Connect`].
+    Connected {
+        /// The connection.
+        connection: ConnectionId,
+        /// It stands.
+        reached: bool,
+    },
+    /// A connection to a peer has ended that was bound.
+    Disconnected {
+        /// The connection.
+        connection: ConnectionId,
+    },
     /// The connection of a stream client has ended.
     Closed {
         /// The client.
@@ -465,6 +529,8 @@ reasons! {
     NoChannel = "no_channel";
     /// Data to or from a peer without permission.
     NoPermission = "no_permission";
+    /// A peer's connection to an allocation that has all that it may have.
+    TooMany = "too_many";
     /// Data to a peer that the rules deny.
     Denied = "denied";
     /// The allocation's bandwidth is used up.

@@ -29,6 +29,10 @@ impl Code {
     pub const TRANSPORT_UNSUPPORTED: Self = Self(442);
     /// The peer's family is not that of the relayed address.
     pub const PEER_FAMILY_MISMATCH: Self = Self(443);
+    /// The allocation has a connection to the peer (RFC 6062 §6.3).
+    pub const CONNECTION_EXISTS: Self = Self(446);
+    /// The peer cannot be reached (RFC 6062 §6.3).
+    pub const CONNECTION_FAILED: Self = Self(447);
     /// Too many allocations.
     pub const QUOTA_REACHED: Self = Self(486);
     /// The server could not serve.
@@ -52,6 +56,8 @@ impl Code {
             441 => "Wrong Credentials",
             442 => "Unsupported Transport Protocol",
             443 => "Peer Address Family Mismatch",
+            446 => "Connection Already Exists",
+            447 => "Connection Timeout or Failure",
             486 => "Allocation Quota Reached",
             508 => "Insufficient Capacity",
             _ => "Server Error",

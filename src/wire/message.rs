@@ -26,6 +26,12 @@ impl Method {
     pub const CREATE_PERMISSION: Self = Self(0x008);
     /// ChannelBind, RFC 8656 §12.
     pub const CHANNEL_BIND: Self = Self(0x009);
+    /// Connect, RFC 6062 §4.
+    pub const CONNECT: Self = Self(0x00A);
+    /// ConnectionBind, RFC 6062 §4.
+    pub const CONNECTION_BIND: Self = Self(0x00B);
+    /// ConnectionAttempt, RFC 6062 §4.
+    pub const CONNECTION_ATTEMPT: Self = Self(0x00C);
 }
 
 /// The class of a message, two bits.

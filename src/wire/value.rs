@@ -6,6 +6,12 @@ pub fn lifetime(value: &[u8]) -> Option<u32> {
     value.try_into().ok().map(u32::from_be_bytes)
 }
 
+/// CONNECTION-ID (RFC 6062 §6.2.1).
+#[must_use]
+pub fn connection_id(value: &[u8]) -> Option<u32> {
+    value.try_into().ok().map(u32::from_be_bytes)
+}
+
 /// CHANNEL-NUMBER (RFC 8656 §18.1).
 #[must_use]
 pub fn channel_number(value: &[u8]) -> Option<u16> {

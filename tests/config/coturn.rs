@@ -180,7 +180,7 @@ fn planned_options_warn_with_their_name_and_start() {
 #[test]
 fn implied_options_are_quiet() {
     let text = "lt-cred-mech\nno-cli\nno-dtls\nno-multicast-peers\nsimple-log\nudp-recvmmsg\n\
-        no-sslv2\nno-sslv3\nno-tlsv1\nno-tlsv1_1\nstateless-nonce\nno-tcp-relay\nno-rfc5780\nnew-log-timestamp\n\
+        no-sslv2\nno-sslv3\nno-tlsv1\nno-tlsv1_1\nstateless-nonce\nno-rfc5780\nnew-log-timestamp\n\
         no-loopback-peers\nrespond-http-unsupported\nno-stun-backward-compatibility\nprod\nne=1\npeers.allow-private=true";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     assert_eq!(warnings.len(), 1, "{warnings:#?}");
@@ -189,13 +189,20 @@ fn implied_options_are_quiet() {
 
 #[test]
 fn refused_options_say_why_and_what_to_do() {
-    for name in ["server-relay", "tlsv1", "tlsv1_1", "dh566", "dh1066", "no-udp-relay", "pkey-pwd=x"] {
+    for name in ["server-relay", "tlsv1", "tlsv1_1", "dh566", "dh1066", "pkey-pwd=x"] {
         let errors = bad("t.conf", &with_user(name));
         assert_says(&errors, "t.conf:2: ");
         assert_says(&errors, "refused: ");
         assert_says(&errors, "remove the line");
     }
     good("t.conf", &with_user("server-relay=no\ntlsv1=off"));
+}
+
+#[test]
+fn something_must_be_left_to_relay() {
+    assert!(!good("t.conf", &with_user("no-tcp-relay")).config.relay.tcp);
+    assert!(!good("t.conf", &with_user("no-udp-relay")).config.relay.udp);
+    assert_says(&bad("t.conf", &with_user("no-udp-relay\nno-tcp-relay")), "nothing would be relayed");
 }
 
 #[test]

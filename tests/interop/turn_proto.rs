@@ -4,8 +4,9 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
@@ -48,6 +49,44 @@ fn an_allocation_relays_and_ends_over_tcp() {
 fn an_allocation_relays_and_ends_over_tls() {
     let server = Server::start(Login::User);
     whole_life(&mut Session::tls(&server, config(Login::User)));
+}
+
+/// TCP-001, TCP-005, TCP-013.
+#[test]
+fn a_peer_is_reached_over_tcp() {
+    let server = Server::start(Login::User);
+    let mut config = config(Login::User);
+    config.set_allocation_transport(TransportType::Tcp);
+    reaches_over_tcp(&mut Session::tcp(&server, config));
+}
+
+/// Connects to a peer that says everything again.
+fn reaches_over_tcp(session: &mut Session) {
+    session.allocated();
+    // This client asks for a permission first; the server does not.
+    session.permit(LOCALHOST);
+    let listener = TcpListener::bind((LOCALHOST, 0)).unwrap();
+    let peer = listener.local_addr().unwrap();
+    let echo = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reads = stream.try_clone().unwrap();
+        std::io::copy(&mut reads, &mut stream).unwrap()
+    });
+    session.client.tcp_connect(peer, session.now()).unwrap();
+    session.wait_for("a connection", |event| match event {
+        TurnEvent::TcpConnected(address) => (*address == peer).then_some(()),
+        _ => None,
+    });
+    for message in [&b"as it is"[..], &[0x5A; 1000]] {
+        session.send(TransportType::Tcp, peer, message);
+        let mut heard = Vec::new();
+        while heard.len() < message.len() {
+            heard.extend(session.receive(peer));
+        }
+        assert_eq!(heard, message);
+    }
+    session.client.delete(session.now()).unwrap();
+    session.wait_until("the end of the peer's connection", |_| echo.is_finished().then_some(()));
 }
 
 #[test]

@@ -122,6 +122,16 @@ fn clients_that_roam_lose_nothing() {
     Run::new(&server).flags(&["-M", "-t"]).echoes();
 }
 
+/// TCP-001, TCP-005, TCP-013, TCP-020: the clients' relays connect to each other.
+#[test]
+fn clients_with_tcp_relays_lose_nothing() {
+    requires!(UCLIENT);
+    let server = Server::start(Login::User);
+    Run::new(&server).flags(&["-T", "-y"]).without_peer().echoes();
+    // Over TLS it takes the first message of a record alone, so no client may be told of two peers at once.
+    Run::new(&server).tls().flags(&["-T", "-y", "-m", "2"]).without_peer().echoes();
+}
+
 #[test]
 fn two_clients_of_the_relay_reach_each_other() {
     requires!(UCLIENT);

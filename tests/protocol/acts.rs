@@ -2,7 +2,7 @@
 
 use crate::harness::*;
 use hairpin::turn::limits::Ledger;
-use hairpin::turn::{Event, Options, Server};
+use hairpin::turn::{Claim, Event, Options, Server};
 use hairpin::wire::address::Family;
 use hairpin::wire::{Class, Method, Writer, attribute};
 use std::net::SocketAddr;
@@ -37,6 +37,8 @@ impl World {
         assert_eq!(self.server.relays(), 0, "places of relay sockets");
         assert!(self.sockets.is_empty(), "relay sockets: {:?}", self.sockets);
         assert!(self.deposits.is_empty(), "reservations: {:?}", self.deposits);
+        assert!(self.connections.is_empty(), "connections to peers: {:?}", self.connections);
+        assert!(self.claims.is_empty(), "claims: {:?}", self.claims);
         assert!(self.routes.is_empty(), "routes: {:?}", self.routes);
         assert!(self.permissions.is_empty(), "permissions of a fast path: {:?}", self.permissions);
         assert_eq!(self.ledger.total(), 0, "charges");
@@ -68,7 +70,7 @@ impl World {
         self.server = Server::new(self.setup.clone(), [4; 32], self.now);
         self.ledger = Ledger::new(self.setup.options.quotas);
         (self.sockets, self.deposits, self.routes, self.permissions) = Default::default();
-        self.mobile.clear();
+        (self.claims, self.connections, self.bound) = Default::default();
     }
 
     /// Another worker takes over the one allocation, whose client is at this 5-tuple.
@@ -78,7 +80,7 @@ impl World {
         assert!(self.routes.is_empty() && self.permissions.is_empty(), "nothing leads to the worker that it left");
         let places: Vec<_> = migrant.relays().map(|relay| self.sockets.remove(&relay).unwrap()).collect();
         assert_eq!((self.server.allocations(), self.server.relays()), (0, 0));
-        assert!(self.mobile.remove(&migrant.serial().unwrap()));
+        assert!(self.claims.remove(&Claim::Ticket(migrant.serial().unwrap())));
         self.server = Server::new(self.setup.clone(), [5; 32], self.now);
         let relays = self.server.adopt(self.now.time, migrant);
         self.sockets.extend(relays.into_iter().zip(places));

@@ -80,10 +80,10 @@ fn requested_transport_must_be_there_and_four_bytes_long() {
 
 /// TURN-004.
 #[test]
-fn only_udp_is_relayed() {
+fn only_udp_and_tcp_are_relayed() {
     let mut world = world();
     let alice = world.alice();
-    for protocol in [0, 6, 132, 255] {
+    for protocol in [0, 33, 132, 255] {
         let answer = alice.request(&mut world, Method::ALLOCATE, |w| {
             w.attribute(attribute::REQUESTED_TRANSPORT, &[protocol, 0, 0, 0]);
         });

@@ -91,7 +91,7 @@ fn a_client_that_leaves_early_leaves_nothing() {
                     let granted = world.ledger.charge(&owner, source);
                     world.server.handle_event(world.now, Event::Charged { ticket, granted });
                 }
-                Some(Action::OpenRelay { ticket, relay, addr }) => {
+                Some(Action::OpenRelay { ticket, relay, addr, .. }) => {
                     world.sockets.insert(relay, addr);
                     world.server.handle_event(world.now, Event::RelayOpened { ticket, result: Ok(()) });
                 }

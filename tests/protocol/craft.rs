@@ -8,9 +8,25 @@ use hairpin::wire::{Class, Method, Writer, attribute};
 pub const UDP: [u8; 4] = [17, 0, 0, 0];
 /// A required attribute that nobody has defined.
 pub const UNKNOWN: u16 = 0x7F01;
+/// The methods whose requests are served.
+pub const SERVED: [Method; 7] = [
+    Method::BINDING,
+    Method::ALLOCATE,
+    Method::REFRESH,
+    Method::CREATE_PERMISSION,
+    Method::CHANNEL_BIND,
+    Method::CONNECT,
+    Method::CONNECTION_BIND,
+];
 /// The methods that need credentials.
-pub const TURN_METHODS: [Method; 4] =
-    [Method::ALLOCATE, Method::REFRESH, Method::CREATE_PERMISSION, Method::CHANNEL_BIND];
+pub const TURN_METHODS: [Method; 6] = [
+    Method::ALLOCATE,
+    Method::REFRESH,
+    Method::CREATE_PERMISSION,
+    Method::CHANNEL_BIND,
+    Method::CONNECT,
+    Method::CONNECTION_BIND,
+];
 
 /// A message without credentials, with the id that the world gives next.
 pub fn message(world: &mut World, method: Method, class: Class, fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {

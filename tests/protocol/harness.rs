@@ -6,8 +6,8 @@ use hairpin::auth::peers::{Policy, Rules};
 use hairpin::auth::{Credentials, Secret};
 use hairpin::turn::limits::Ledger;
 use hairpin::turn::{
-    Action, Addresses, Event, Icmp, Now, OpenError, Options, Path, Reason, RelayId, Server, Setup, Time, Token,
-    Transport, Verdict,
+    Action, Addresses, Claim, ConnectionId, Event, Icmp, Now, OpenError, Options, Path, Protocol, Reason, RelayId,
+    Server, Setup, Time, Token, Transport, Verdict,
 };
 use hairpin::wire::address::{self, Family};
 use hairpin::wire::{Class, Message, Method, Writer, attribute, channel};
@@ -68,8 +68,14 @@ pub struct World {
     pub routes: HashSet<hairpin::turn::Route>,
     /// Permissions that it knows.
     pub permissions: HashSet<hairpin::turn::Permission>,
-    /// What the tickets of allocations say that may move.
-    pub mobile: HashSet<u64>,
+    /// What clients may claim from other 5-tuples.
+    pub claims: HashSet<Claim>,
+    /// What each relay was opened for.
+    pub protocols: HashMap<RelayId, Protocol>,
+    /// Connections to peers.
+    pub connections: HashMap<ConnectionId, SocketAddr>,
+    /// Those that are bound: to which 5-tuple, and how fast they may be.
+    pub bound: HashMap<ConnectionId, (Path, u64)>,
     serial: u64,
 }
 
@@ -136,7 +142,10 @@ impl Build {
             exhausted: false,
             routes: HashSet::new(),
             permissions: HashSet::new(),
-            mobile: HashSet::new(),
+            claims: HashSet::new(),
+            protocols: HashMap::new(),
+            connections: HashMap::new(),
+            bound: HashMap::new(),
             serial: 0,
         }
     }
@@ -180,8 +189,8 @@ impl World {
     pub fn client(&mut self, path: Path, packet: &[u8]) -> Vec<Out> {
         let mut reply = vec![0xA5; 3];
         let verdict = match self.server.handle_client(self.now, path, packet, &mut reply) {
-            Verdict::Elsewhere(serial) => {
-                assert!(!self.mobile.contains(&serial), "it is here");
+            Verdict::Elsewhere(claim) => {
+                assert!(!self.claims.contains(&claim), "it is here");
                 self.server.handle_stray(self.now, path, packet, &mut reply)
             }
             verdict => verdict,
@@ -231,8 +240,9 @@ impl World {
                     self.server.handle_event(self.now, Event::Charged { ticket, granted });
                 }
                 Action::Release { owner, source } => self.ledger.release(&owner, source),
-                Action::OpenRelay { ticket, relay, addr } => {
+                Action::OpenRelay { ticket, relay, addr, protocol } => {
                     let result = self.open(relay, addr);
+                    self.protocols.insert(relay, protocol);
                     self.server.handle_event(self.now, Event::RelayOpened { ticket, result });
                 }
                 Action::CloseRelay { relay } => {
@@ -255,8 +265,25 @@ impl World {
                     out.push(Out::Client(path, message))
                 }
                 Action::Tell(_) => {}
-                Action::AddMobile { serial } => assert!(self.mobile.insert(serial), "a ticket is of one allocation"),
-                Action::RemoveMobile { serial } => assert!(self.mobile.remove(&serial), "it was one that may move"),
+                Action::AddClaim { claim } => assert!(self.claims.insert(claim), "what is claimed is here once"),
+                Action::RemoveClaim { claim } => assert!(self.claims.remove(&claim), "it was here"),
+                Action::Connect { connection, from, to } => {
+                    assert!(self.sockets.values().any(|at| *at == from), "it comes from a relay");
+                    assert!(self.connections.insert(connection, to).is_none(), "a number is of one connection");
+                }
+                Action::CloseConnection { connection } => {
+                    assert!(self.connections.remove(&connection).is_some(), "a connection is closed once");
+                    self.bound.remove(&connection);
+                }
+                Action::Bind { connection, path } => {
+                    assert!(self.connections.contains_key(&connection), "the peer is there");
+                    assert!(self.bound.insert(connection, (path, 0)).is_none(), "a connection is bound once");
+                }
+                Action::Pace { connection, rate } => {
+                    if let Some((_, paced)) = self.bound.get_mut(&connection) {
+                        *paced = rate;
+                    }
+                }
                 Action::Leave { path } => {
                     assert!(!self.server.has_allocation(&path), "a 5-tuple is left once it is free")
                 }

@@ -59,7 +59,7 @@ fn whatever_a_proved_request_is_answered_with_is_protected() {
         check(Some(437), &alice, &alice.refresh(&mut world, None));
         check(Some(400), &alice, &alice.request(&mut world, Method::ALLOCATE, |_| {}));
         let answer = alice.request(&mut world, Method::ALLOCATE, |w| {
-            w.attribute(attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
+            w.attribute(attribute::REQUESTED_TRANSPORT, &[132, 0, 0, 0]);
         });
         check(Some(442), &alice, &answer);
         let answer = alice.request(&mut world, Method::ALLOCATE, |w| {

@@ -30,4 +30,5 @@ mod reservation;
 mod rest;
 mod routes;
 mod stun;
+mod tcp;
 mod transmit_count;

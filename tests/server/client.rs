@@ -168,6 +168,14 @@ impl Client {
         }
     }
 
+    /// Its stream, and what was read of it and not looked at.
+    pub fn into_stream(self) -> (Box<dyn Stream>, Vec<u8>) {
+        match self.link {
+            Link::Stream { stream, buffer } => (stream, buffer),
+            Link::Udp(_) => panic!("a UDP client has no stream"),
+        }
+    }
+
     /// Sends bytes as they are.
     pub fn send_raw(&mut self, bytes: &[u8]) {
         match &mut self.link {

@@ -23,6 +23,7 @@ mod roaming;
 mod runs;
 mod space;
 mod streams;
+mod tcp;
 mod tls;
 mod twins;
 mod udp;

@@ -49,6 +49,11 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_ADD, fd, token, Interest::Read)
     }
 
+    /// Adds a descriptor, to wait for this.
+    pub(crate) fn add_for(&self, fd: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_ADD, fd, token, interest)
+    }
+
     /// Changes what a descriptor is waited for.
     pub(crate) fn change(&self, fd: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_MOD, fd, token, interest)

@@ -8,7 +8,7 @@
 use super::{Worker, is_guest, send_all};
 use crate::io::mail::Mail;
 use crate::io::relay::Relay;
-use crate::turn::{Event, Migrant, Path, Reason, Verdict};
+use crate::turn::{Claim, Event, Migrant, Path, Reason, Verdict};
 use std::collections::HashMap;
 
 /// What one worker tells another of a client that roams.
@@ -54,11 +54,15 @@ impl Roamers {
 }
 
 impl Worker {
-    /// A ticket is good, and its allocation is not here. Who comes by a proxy over UDP is known to one worker alone.
-    pub(super) fn ask_elsewhere(&mut self, path: Path, serial: u64, packet: Vec<u8>) {
-        match self.commons.mobile(serial).filter(|home| *home != self.place && !is_guest(&path)) {
-            Some(home) => self.post(home, Roaming::Packet { host: self.place, path, packet, shows_ticket: true }),
-            None => self.take_stray(path, &packet),
+    /// What a client claims is not here. Who comes by a proxy over UDP is known to one worker alone.
+    pub(super) fn ask_elsewhere(&mut self, path: Path, claim: Claim, packet: Vec<u8>) {
+        let home = self.commons.claimed(claim).filter(|home| *home != self.place && !is_guest(&path));
+        match (home, claim) {
+            (None, _) => self.take_stray(path, &packet),
+            (Some(home), Claim::Connection(_)) => self.hand_over(path, home, packet),
+            (Some(home), Claim::Ticket(_)) => {
+                self.post(home, Roaming::Packet { host: self.place, path, packet, shows_ticket: true });
+            }
         }
     }
 

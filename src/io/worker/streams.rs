@@ -21,7 +21,7 @@ impl Worker {
             None => {}
             Some(Ok(Received { count, end })) => {
                 let in_step = count == 0 || self.take_frames(index, count);
-                if end || !in_step {
+                if !self.turn(index, end) && (end || !in_step) {
                     self.end_stream(index);
                 }
             }
@@ -33,7 +33,7 @@ impl Worker {
     }
 
     /// Takes the frames of what was read from a stream; false if it cannot be followed.
-    fn take_frames(&mut self, index: u32, count: usize) -> bool {
+    pub(super) fn take_frames(&mut self, index: u32, count: usize) -> bool {
         let Some((path, legacy, mut incoming, buffers)) = self.streams.take(index) else { return true };
         let now = self.now.time;
         let result = incoming.take(buffers.clear(count), legacy, now, &mut Client { worker: self, path });
@@ -91,7 +91,7 @@ impl Worker {
             Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
             Verdict::Reply => self.answer(path),
             Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
-            Verdict::Elsewhere(serial) => self.ask_elsewhere(path, serial, frame.to_vec()),
+            Verdict::Elsewhere(claim) => self.ask_elsewhere(path, claim, frame.to_vec()),
             Verdict::Done | Verdict::ToClient { .. } => {}
         }
         self.drain();
@@ -122,6 +122,10 @@ struct Client<'a> {
 impl Frames for Client<'_> {
     fn frame(&mut self, frame: &[u8]) {
         self.worker.frame(self.path, frame);
+    }
+
+    fn is_over(&self) -> bool {
+        self.worker.turning.is_some()
     }
 
     fn http(&mut self, head: &[u8]) {
