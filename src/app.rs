@@ -84,6 +84,7 @@ impl Plan {
                 policy: Arc::new(Policy::new(&rules(config, &hosts))),
                 options: Arc::new(options),
                 tickets: Arc::new(Tickets::new(random()?)),
+                realms: Arc::default(),
             },
             sockets: SocketOptions {
                 buffer: config.limits.socket_buffer,
@@ -314,6 +315,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         reasons: protocol.reasons,
         mobility: protocol.mobility,
         routes: false,
+        check_origin: false,
         redirect: redirect::of(config, hosts),
     }
 }

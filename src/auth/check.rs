@@ -94,19 +94,24 @@ impl Judge<'_> {
         let judgement = self.nonces.judge(wall, from, claimed.nonce);
         if judgement == Judgement::Foreign {
             // Cheap and stateless: no key is looked for on behalf of a nonce that was never given out.
-            return Err(Denial::StaleNonce);
+            // A client that has taken up another realm, and its nonce, must begin again in this one.
+            return Err(if self.is_here(&claimed) { Denial::StaleNonce } else { Denial::Unauthenticated });
         }
         let (algorithm, mac) = self.algorithm(message)?;
         let standing = self.credentials.find(claimed.claim, algorithm, wall, keys);
         let key = proof.matching(message, keys);
-        let realm = unquoted(claimed.realm) == self.credentials.realm().as_bytes();
-        let (Some(key), true, Some((owner, expired))) = (key, realm, known(standing)) else {
+        let (Some(key), true, Some((owner, expired))) = (key, self.is_here(&claimed), known(standing)) else {
             return Err(Denial::Unauthenticated);
         };
         if judgement == Judgement::Stale {
             return Err(Denial::StaleNonce);
         }
         Ok(Grant { owner, expired, key, mac, session: None })
+    }
+
+    /// The request names this realm.
+    fn is_here(&self, claimed: &Claimed<'_>) -> bool {
+        unquoted(claimed.realm) == self.credentials.realm().as_bytes()
     }
 
     /// Judges a request with an access token; it need not name a realm.

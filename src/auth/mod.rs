@@ -88,7 +88,7 @@ pub enum Standing {
     Unknown,
 }
 
-/// A user, as allocations remember who made them. Two are the same if their names are. A token names
+/// A user, as allocations remember who made them. Two are the same if their names and realms are. A token names
 /// nobody: whoever shows a good one may be anybody who has shown one, and renews a token by one of another key.
 #[derive(Clone, Debug)]
 pub struct Owner {
@@ -96,6 +96,8 @@ pub struct Owner {
     pub name: Arc<str>,
     /// Whose quota is charged: the identity in a time-limited name, without the time; else the name.
     pub quota: Arc<str>,
+    /// The realm in which the name means somebody; empty where it has not been said.
+    pub realm: Arc<str>,
     /// The name is that of a key of a third party, who vouches for somebody unnamed.
     pub by_token: bool,
 }
@@ -365,7 +367,13 @@ impl Owner {
     #[must_use]
     pub fn plain(name: &str) -> Self {
         let name: Arc<str> = name.into();
-        Self { quota: Arc::clone(&name), name, by_token: false }
+        Self { quota: Arc::clone(&name), name, realm: Arc::default(), by_token: false }
+    }
+
+    /// The same user, in this realm: the same name in another is somebody else.
+    #[must_use]
+    pub fn within(self, realm: &Arc<str>) -> Self {
+        Self { realm: Arc::clone(realm), ..self }
     }
 
     /// Somebody for whom the holder of a key vouches. The token names nobody, so its session key stands for
@@ -373,7 +381,7 @@ impl Owner {
     fn vouched(kid: &str, session: &Key) -> Self {
         let id = ring::digest::digest(&ring::digest::SHA256, session.as_bytes());
         let id: String = id.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name: kid.into(), quota: format!("{kid} {id}").into(), by_token: true }
+        Self { name: kid.into(), quota: format!("{kid} {id}").into(), realm: Arc::default(), by_token: true }
     }
 
     /// The holder of a time-limited name.
@@ -386,7 +394,8 @@ impl Owner {
 
 impl PartialEq for Owner {
     fn eq(&self, other: &Self) -> bool {
-        self.by_token == other.by_token && (self.by_token || self.name == other.name)
+        let known = self.by_token || self.name == other.name;
+        self.by_token == other.by_token && self.realm == other.realm && known
     }
 }
 

@@ -578,13 +578,13 @@ fn tell(notice: &Notice) {
     match notice {
         Notice::Made { path, owner, relayed: [v4, v6] } => {
             let (v4, v6) = (v4.map(tracing::field::display), v6.map(tracing::field::display));
-            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, v4, v6, "allocation made");
+            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, realm = %owner.realm, v4, v6, "allocation made");
         }
         Notice::Moved { from, to, owner } => {
-            tracing::debug!(from = %from.client, client = %to.client, transport = ?to.transport, user = %owner.name, "allocation moved");
+            tracing::debug!(from = %from.client, client = %to.client, transport = ?to.transport, user = %owner.name, realm = %owner.realm, "allocation moved");
         }
         Notice::Ended { path, owner } => {
-            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, "allocation ended");
+            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, realm = %owner.realm, "allocation ended");
         }
     }
 }

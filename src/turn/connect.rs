@@ -197,6 +197,12 @@ impl Server {
         Ok(Outcome::Replied)
     }
 
+    /// The allocation whose connection a ConnectionBind names.
+    pub(super) fn allocation_of(&self, message: &Message<'_>) -> Option<Id> {
+        let number = request::connection_id(message).ok()?;
+        self.connections.get(&number).map(|connection| connection.allocation)
+    }
+
     /// Where the nonce of a ConnectionBind may come from beside its own address: the connection that carries the
     /// allocation's requests. Clients such as coturn's do not ask for a second one.
     fn nonce_of(&self, number: &Result<ConnectionId, Refusal>, answer: &Answer) -> SocketAddr {
@@ -265,13 +271,12 @@ impl Server {
 
     /// The bound connections of an allocation share its bandwidth evenly.
     fn share_bandwidth(&mut self, id: Id) {
-        let bandwidth = self.setup.options.bandwidth;
-        let all = self.table.get(id).and_then(|allocation| allocation.connections.as_ref());
-        let Some(all) = all.filter(|_| bandwidth > 0) else { return };
+        let Some(allocation) = self.table.get(id).filter(|allocation| allocation.bandwidth > 0) else { return };
+        let Some(all) = &allocation.connections else { return };
         let is_bound =
             |one: &&ConnectionId| self.connections.get(one).is_some_and(|one| matches!(one.stage, Stage::Bound));
         let bound: Vec<ConnectionId> = all.iter().filter(is_bound).copied().collect();
-        let rate = bandwidth / bound.len().max(1) as u64;
+        let rate = allocation.bandwidth / bound.len().max(1) as u64;
         self.actions.extend(bound.into_iter().map(|connection| Action::Pace { connection, rate: rate.max(1) }));
     }
 }

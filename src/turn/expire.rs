@@ -146,6 +146,7 @@ impl Server {
     /// The connection of a stream client has ended, and with it its allocation, unless that may move.
     pub(super) fn closed(&mut self, now: Time, path: &Path) {
         self.openings_closed(path);
+        self.named.remove(path);
         if let Some(id) = self.table.at_path(path)
             && !self.outlives(now, id, path)
         {

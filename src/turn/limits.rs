@@ -18,12 +18,27 @@ pub struct Quotas {
     pub total: u32,
 }
 
+/// How many allocations a realm may have; zero means any number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Share {
+    /// One user.
+    pub user: u32,
+    /// All its users together.
+    pub total: u32,
+}
+
+/// A realm, and who is charged in it.
+type User = (Arc<str>, Arc<str>);
+
 /// Who has how many allocations. One ledger for all workers, looked at when an allocation begins or
 /// ends and at no other time.
 #[derive(Debug)]
 pub struct Ledger {
     quotas: Quotas,
-    users: HashMap<Arc<str>, u32>,
+    /// What those realms may have that are not the default one.
+    shares: HashMap<Arc<str>, Share>,
+    realms: HashMap<Arc<str>, u32>,
+    users: HashMap<User, u32>,
     sources: HashMap<u128, u32>,
     total: u32,
 }
@@ -32,19 +47,36 @@ impl Ledger {
     /// Nobody has anything.
     #[must_use]
     pub fn new(quotas: Quotas) -> Self {
-        Self { quotas, users: HashMap::new(), sources: HashMap::new(), total: 0 }
+        Self {
+            quotas,
+            shares: HashMap::new(),
+            realms: HashMap::new(),
+            users: HashMap::new(),
+            sources: HashMap::new(),
+            total: 0,
+        }
+    }
+
+    /// Beside what all may have together, these realms have limits of their own.
+    #[must_use]
+    pub fn with_shares(self, shares: impl IntoIterator<Item = (Arc<str>, Share)>) -> Self {
+        Self { shares: shares.into_iter().collect(), ..self }
     }
 
     /// Counts one more allocation if every quota allows it.
     pub fn charge(&mut self, owner: &Owner, source: IpAddr) -> bool {
         let source = network(source);
         let within = |count: u32, quota: u32| quota == 0 || count < quota;
-        let user = self.users.get(&owner.quota).copied().unwrap_or(0);
+        let share = self.shares.get(&owner.realm).copied();
+        let share = share.unwrap_or(Share { user: self.quotas.user, total: 0 });
+        let realm = self.realms.get(&owner.realm).copied().unwrap_or(0);
+        let user = self.users.get(&charged(owner)).copied().unwrap_or(0);
         let from = self.sources.get(&source).copied().unwrap_or(0);
-        let granted =
-            within(user, self.quotas.user) && within(from, self.quotas.source) && within(self.total, self.quotas.total);
+        let of_realm = within(user, share.user) && within(realm, share.total);
+        let granted = of_realm && within(from, self.quotas.source) && within(self.total, self.quotas.total);
         if granted {
-            *self.users.entry(Arc::clone(&owner.quota)).or_default() += 1;
+            *self.users.entry(charged(owner)).or_default() += 1;
+            *self.realms.entry(Arc::clone(&owner.realm)).or_default() += 1;
             *self.sources.entry(source).or_default() += 1;
             self.total += 1;
         }
@@ -53,7 +85,8 @@ impl Ledger {
 
     /// Counts one less; who has none left is forgotten.
     pub fn release(&mut self, owner: &Owner, source: IpAddr) {
-        decrement(&mut self.users, &owner.quota);
+        decrement(&mut self.users, &charged(owner));
+        decrement(&mut self.realms, &owner.realm);
         decrement(&mut self.sources, &network(source));
         self.total = self.total.saturating_sub(1);
     }
@@ -63,6 +96,11 @@ impl Ledger {
     pub fn total(&self) -> u32 {
         self.total
     }
+}
+
+/// Whose quota is charged.
+fn charged(owner: &Owner) -> User {
+    (Arc::clone(&owner.realm), Arc::clone(&owner.quota))
 }
 
 /// Takes one away, and the entry when nothing is left.

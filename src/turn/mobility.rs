@@ -73,6 +73,7 @@ impl Server {
         if allocation.owner != owner || !is_same_session(allocation.lease.as_ref(), lease.as_ref()) {
             return Err(Refusal::WrongCredentials);
         }
+        self.has_same_origin(id, message)?;
         if let Some(lifetime) = repeated(allocation, ticket, answer, now.time) {
             self.handed_over(id, lifetime, answer, out);
             return Ok(Outcome::Replied);

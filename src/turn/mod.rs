@@ -21,6 +21,7 @@ mod options;
 mod permission;
 mod ports;
 mod random;
+pub mod realm;
 pub mod redirect;
 mod relay;
 pub mod reply;
@@ -52,6 +53,7 @@ use lease::{Lease, Proven};
 use limits::Sources;
 use ports::Ports;
 use random::Random;
+use realm::{Domain, Realm, RealmId};
 use redirect::Turns;
 use reply::{Answer, Challenge, Refusal};
 use slab::Slab;
@@ -66,20 +68,26 @@ use ticket::Tickets;
 pub struct Setup {
     /// Choices and limits.
     pub options: Arc<Options>,
-    /// Who is known.
+    /// Who is known in the default realm.
     pub credentials: Arc<Credentials>,
-    /// Makes and judges nonces.
+    /// Makes and judges nonces of the default realm.
     pub nonces: Arc<Nonces>,
-    /// Which peers may be reached.
+    /// Which peers may be reached from the default realm.
     pub policy: Arc<Policy>,
     /// Seals mobility tickets.
     pub tickets: Arc<Tickets>,
+    /// The other realms.
+    pub realms: Arc<[Realm]>,
 }
 
 /// A TURN server: every decision of one worker.
 #[derive(Debug)]
 pub struct Server {
     setup: Setup,
+    /// The realms, the default one first.
+    domains: Vec<Domain>,
+    /// The realms of connections whose clients have named a server of one.
+    named: HashMap<Path, RealmId>,
     algorithms: Vec<u8>,
     table: Table,
     openings: Slab<Opening>,
@@ -137,6 +145,8 @@ impl Server {
         let mut random = Random::new(seed);
         Self {
             alone: false,
+            domains: Domain::all(&setup),
+            named: HashMap::new(),
             sequence: u64::from_ne_bytes(random.bytes()),
             algorithms: algorithm_list(&options.algorithms),
             table: Table::default(),
@@ -192,6 +202,7 @@ impl Server {
             Event::Withdrawn { ticket, addr } => self.withdrawn(now.time, ticket, addr),
             Event::Connected { connection, reached } => self.connected(now.time, connection, reached),
             Event::Disconnected { connection } => self.forget_connection(connection),
+            Event::Named { path, name } => self.named(path, &name),
             Event::Closed { path } => self.closed(now.time, &path),
             Event::Icmp { relay, peer, icmp } => self.icmp(now.time, relay, peer, icmp),
         }
@@ -300,7 +311,7 @@ impl Server {
         if !served {
             return Verdict::Drop(Reason::NotServed);
         }
-        let mut answer = Answer::to(m, path);
+        let mut answer = Answer::to(m, path, self.realm_of(m, &path));
         let outcome = match method {
             Method::BINDING => self.binding(now, m, &mut answer, out),
             Method::ALLOCATE => self.allocate(now, m, &mut answer, out),
@@ -329,12 +340,13 @@ impl Server {
             return Verdict::Drop(Reason::SourceRate);
         }
         self.counters.errors += 1;
-        let nonce = refusal.challenges().then(|| self.setup.nonces.write(now.wall, answer.path.client));
+        let Realm { credentials, nonces, .. } = &self.domain(answer.realm).realm;
+        let nonce = refusal.challenges().then(|| nonces.write(now.wall, answer.path.client));
         let challenge = nonce.as_ref().map(|nonce| Challenge {
-            realm: self.setup.credentials.realm(),
+            realm: credentials.realm(),
             nonce,
             algorithms: &self.algorithms,
-            third_party: self.setup.credentials.tokens().map(Tokens::server),
+            third_party: credentials.tokens().map(Tokens::server),
         });
         answer.refuse(&self.setup.options, out, refusal, challenge);
         Verdict::Reply
@@ -354,19 +366,20 @@ impl Server {
         message: &Message<'_>,
         answer: &mut Answer,
     ) -> Result<Proven, Refusal> {
-        let proven = if self.setup.options.anonymous {
-            Proven { owner: Owner::plain(""), lease: None }
+        let (owner, lease) = if self.setup.options.anonymous {
+            (Owner::plain(""), None)
         } else {
             let grant = self.judge(client, now, message, answer)?;
             answer.proof = Some((grant.key, grant.mac));
-            Proven { owner: grant.owner, lease: grant.session.map(|session| Lease::new(now.time, session)) }
+            (grant.owner, grant.session.map(|session| Lease::new(now.time, session)))
         };
+        let proven = Proven { owner: owner.within(&self.domain(answer.realm).name), lease };
         self.unknown(message, &answer.path).map_or(Ok(proven), |list| Err(Refusal::Unknown(list)))
     }
 
-    /// Third parties may authorise clients.
+    /// Third parties may authorise clients of some realm.
     fn takes_tokens(&self) -> bool {
-        self.setup.credentials.tokens().is_some()
+        self.domains.iter().any(|domain| domain.realm.credentials.tokens().is_some())
     }
 
     /// Judges credentials. An expired time-limited name is good for what exists, never for something new.
@@ -377,9 +390,9 @@ impl Server {
         message: &Message<'_>,
         answer: &Answer,
     ) -> Result<Grant, Refusal> {
-        let setup = &self.setup;
-        let judge =
-            Judge { credentials: &setup.credentials, nonces: &setup.nonces, offered: &setup.options.algorithms };
+        // Not by `domain`, which would borrow the scratch space of the keys as well.
+        let Realm { credentials, nonces, .. } = &self.domains[answer.realm.index()].realm;
+        let judge = Judge { credentials, nonces, offered: &self.setup.options.algorithms };
         let shows_token = message.attribute(attribute::ACCESS_TOKEN).is_some();
         let held = self.table.at_path(&answer.path).and_then(|id| self.table.get(id)).filter(|_| !shows_token);
         let resumed = held.and_then(|held| {
@@ -411,7 +424,7 @@ impl Server {
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         let id = self.live(now.time, &answer.path).ok_or(Refusal::Mismatch)?;
         match self.table.get(id).map(|allocation| &allocation.owner) {
-            Some(of) if *of == owner => Ok((id, lease)),
+            Some(of) if *of == owner => self.has_same_origin(id, message).map(|()| (id, lease)),
             _ => Err(Refusal::WrongCredentials),
         }
     }

@@ -70,6 +70,8 @@ pub struct Options {
     pub mobility: bool,
     /// Tell of routes: there is a fast path to carry them.
     pub routes: bool,
+    /// The requests about an allocation must all have the ORIGIN of the one that made it.
+    pub check_origin: bool,
     /// Where clients are sent instead of being served.
     pub redirect: Redirect,
 }
@@ -106,6 +108,7 @@ impl Default for Options {
             reasons: false,
             mobility: false,
             routes: false,
+            check_origin: false,
             redirect: Redirect::default(),
         }
     }

@@ -4,7 +4,7 @@ use super::reply::{Answer, Refusal};
 use super::request::permission_peers;
 use super::table::{Allocation, Channel, Id};
 use super::types::{Action, Now, Permission, Route, Time};
-use super::{Outcome, Server, Setup};
+use super::{Outcome, Server};
 use crate::wire::Message;
 use crate::wire::address::Family;
 use std::net::{IpAddr, SocketAddr};
@@ -38,7 +38,7 @@ impl Server {
     pub(super) fn may_reach(&self, now: Time, id: Id, peer: SocketAddr) -> Result<(), Refusal> {
         let allocation = self.table.get(id).ok_or(Refusal::Mismatch)?;
         allocation.relay(Family::of(peer.ip()), now).ok_or(Refusal::PeerFamily)?;
-        if self.setup.policy.allows(peer).is_ok() { Ok(()) } else { Err(Refusal::Forbidden) }
+        if self.domain_of(id).realm.policy.allows(peer).is_ok() { Ok(()) } else { Err(Refusal::Forbidden) }
     }
 
     /// The permissions that these peers need fit the allocation's limit.
@@ -85,8 +85,7 @@ impl Server {
 
     /// The permission as a fast path is told of it, if there is one and it need not ask for the port.
     fn told_permission(&self, id: Id, peer: IpAddr) -> Option<Permission> {
-        let Setup { options, policy, .. } = &self.setup;
-        if !options.routes || !policy.is_alike(peer) {
+        if !self.is_routable(id) || !self.domain_of(id).realm.policy.is_alike(peer) {
             return None;
         }
         let allocation = self.table.get(id).filter(|a| a.attached && a.connections.is_none())?;
@@ -94,10 +93,16 @@ impl Server {
         Some(Permission { path: allocation.path, relay: relay.id, local: relay.local, peer })
     }
 
+    /// There is a fast path, and its one bandwidth is the allocation's.
+    fn is_routable(&self, id: Id) -> bool {
+        let options = &self.setup.options;
+        options.routes && self.table.get(id).is_some_and(|allocation| allocation.bandwidth == options.bandwidth)
+    }
+
     /// Tells a fast path of the channels to this address that it does not know.
     pub(super) fn add_routes(&mut self, now: Time, id: Id, peer: IpAddr) {
         let stands = |a: &Allocation| a.relay(Family::of(peer), now).is_some();
-        if !self.setup.options.routes || !self.table.get(id).is_some_and(stands) {
+        if !self.is_routable(id) || !self.table.get(id).is_some_and(stands) {
             return;
         }
         let new = |c: &Channel| c.peer.ip() == peer && c.expires > now && !c.routed;

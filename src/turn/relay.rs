@@ -4,7 +4,7 @@ use super::Server;
 use super::limits::Bucket;
 use super::reply::Unknown;
 use super::request;
-use super::table::Allocation;
+use super::table::{Allocation, Id};
 use super::types::{Action, Head, Icmp, Path, Reason, RelayId, Time, Transport, Verdict};
 use crate::wire::address::Family;
 use crate::wire::{ChannelData, Class, Message, Method, Writer, attribute, padding, value};
@@ -26,10 +26,9 @@ impl Server {
     /// it may have ended, and only what comes back needs one.
     pub(super) fn channel_data<'p>(&mut self, now: Time, path: Path, packet: &'p [u8]) -> Verdict<'p> {
         let Ok(data) = ChannelData::parse(packet) else { return Verdict::Drop(Reason::Malformed) };
-        let rate = self.setup.options.bandwidth;
         let Some(allocation) = self.allocation_at(now, &path) else { return Verdict::Drop(Reason::NoAllocation) };
         let Some(peer) = allocation.channel(data.number, now) else { return Verdict::Drop(Reason::NoChannel) };
-        let verdict = to_peer(allocation, now, peer, data.body, rate, false).unwrap_or_else(Verdict::Drop);
+        let verdict = to_peer(allocation, now, peer, data.body, false).unwrap_or_else(Verdict::Drop);
         self.turned_inward(verdict)
     }
 
@@ -44,20 +43,20 @@ impl Server {
         if Unknown::of(message).is_some() {
             return Err(Reason::BadIndication);
         }
-        let rate = self.setup.options.bandwidth;
-        let denied = self.setup.policy.reaches(peer).is_err();
-        let allocation = self.allocation_at(now, &path).ok_or(Reason::NoAllocation)?;
+        let id = self.id_at(now, &path).ok_or(Reason::NoAllocation)?;
+        let allocation = self.table.get(id).ok_or(Reason::NoAllocation)?;
         if allocation.connections.is_some() {
             return Err(Reason::BadIndication);
         }
         if !allocation.permits(peer.ip(), now) {
             return Err(Reason::NoPermission);
         }
-        if denied {
+        if self.domain(allocation.realm).realm.policy.reaches(peer).is_err() {
             return Err(Reason::Denied);
         }
+        let allocation = self.table.get_mut(id).ok_or(Reason::NoAllocation)?;
         let asked = message.attribute(attribute::DONT_FRAGMENT).is_some();
-        let verdict = to_peer(allocation, now, peer, body, rate, asked && may_forbid_fragments(&path, peer))?;
+        let verdict = to_peer(allocation, now, peer, body, asked && may_forbid_fragments(&path, peer))?;
         Ok(self.turned_inward(verdict))
     }
 
@@ -92,7 +91,6 @@ impl Server {
     ) -> Result<Verdict<'p>, Reason> {
         let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
         let peer = self.setup.options.addresses.outward(peer);
-        let rate = self.setup.options.bandwidth;
         let id = self.table.at_relay(relay).ok_or(Reason::NoAllocation)?;
         let allocation = self.table.get_mut(id).ok_or(Reason::NoAllocation)?;
         allocation.relay(Family::of(peer.ip()), now).ok_or(Reason::NoAllocation)?;
@@ -104,7 +102,7 @@ impl Server {
         }
         let path = allocation.path;
         let number = allocation.number(&peer, now);
-        admit(allocation, TO_CLIENT, packet.len(), rate, now)?;
+        admit(allocation, TO_CLIENT, packet.len(), now)?;
         let head = match number {
             Some(number) => Head::channel(number, packet.len(), path.transport.is_stream()),
             None => self.data_head(peer, packet.len()),
@@ -157,11 +155,17 @@ impl Server {
 
     /// The allocation of a 5-tuple, to relay for.
     fn allocation_at(&mut self, now: Time, path: &Path) -> Option<&mut Allocation> {
+        let id = self.id_at(now, path)?;
+        self.table.get_mut(id)
+    }
+
+    /// Its place in the table.
+    fn id_at(&mut self, now: Time, path: &Path) -> Option<Id> {
         let id = self.table.at_path(path)?;
         if self.table.get(id)?.mobility.is_some() {
             self.arrived(now, id, path);
         }
-        self.table.get_mut(id).filter(|a| a.expires() > now)
+        self.table.get(id).is_some_and(|a| a.expires() > now).then_some(id)
     }
 }
 
@@ -171,19 +175,19 @@ fn to_peer<'p>(
     now: Time,
     peer: SocketAddr,
     body: &'p [u8],
-    rate: u64,
     dont_fragment: bool,
 ) -> Result<Verdict<'p>, Reason> {
     let relay = allocation.relay(Family::of(peer.ip()), now).ok_or(Reason::NoAllocation)?.id;
     if body.len() > largest_payload(peer.ip()) {
         return Err(Reason::TooBig);
     }
-    admit(allocation, TO_PEER, body.len(), rate, now)?;
+    admit(allocation, TO_PEER, body.len(), now)?;
     Ok(Verdict::ToPeer { relay, peer, body, dont_fragment })
 }
 
 /// Takes a payload from the allocation's bandwidth, if it is limited.
-fn admit(allocation: &mut Allocation, direction: usize, len: usize, rate: u64, now: Time) -> Result<(), Reason> {
+fn admit(allocation: &mut Allocation, direction: usize, len: usize, now: Time) -> Result<(), Reason> {
+    let rate = allocation.bandwidth;
     if rate == 0 {
         return Ok(());
     }

@@ -1,6 +1,7 @@
 //! Success and refusal, to bytes. The one match from a refusal to an error code.
 
 use super::Options;
+use super::realm::RealmId;
 use super::redirect::Alternate;
 use super::types::Path;
 use crate::auth::check::{Denial, Mac};
@@ -135,6 +136,8 @@ impl Refusal {
 pub struct Answer {
     /// Where it goes.
     pub path: Path,
+    /// The realm in which the request is judged.
+    pub realm: RealmId,
     method: Method,
     transaction: [u8; 12],
     fingerprint: bool,
@@ -160,9 +163,10 @@ pub struct Challenge<'a> {
 impl Answer {
     /// An answer to this request.
     #[must_use]
-    pub fn to(message: &Message<'_>, path: Path) -> Self {
+    pub fn to(message: &Message<'_>, path: Path, realm: RealmId) -> Self {
         Self {
             path,
+            realm,
             method: message.method(),
             transaction: message.transaction(),
             fingerprint: message.has_fingerprint(),

@@ -3,6 +3,7 @@
 use super::lease::Lease;
 use super::limits::Bucket;
 use super::mobility::Mobility;
+use super::realm::RealmId;
 use super::small::SmallMap;
 use super::types::{ConnectionId, Path, RelayId, Time, Token};
 use crate::auth::Owner;
@@ -27,6 +28,12 @@ pub(super) struct Allocation {
     pub(super) source: IpAddr,
     /// What lets it move, if its client asked for that.
     pub(super) mobility: Option<Box<Mobility>>,
+    /// The realm in which it was made, and its requests are judged.
+    pub(super) realm: RealmId,
+    /// Bytes per second, each direction; zero means any number.
+    pub(super) bandwidth: u64,
+    /// The ORIGIN of the request that made it, if all others must have the same.
+    pub(super) origin: Option<Box<[u8]>>,
     /// Who made it.
     pub(super) owner: Owner,
     /// The token that it lives by, if a third party authorised it.

@@ -447,6 +447,13 @@ pub enum Event {
         /// The connection.
         connection: ConnectionId,
     },
+    /// The client of a connection has named a server in its TLS handshake, before its first message.
+    Named {
+        /// The client.
+        path: Path,
+        /// The server, as in a certificate.
+        name: String,
+    },
     /// The connection of a stream client has ended.
     Closed {
         /// The client.

@@ -90,6 +90,8 @@ attributes! {
     OTHER_ADDRESS = 0x802C, "OTHER-ADDRESS";
     /// RFC 7635 §6.1.
     THIRD_PARTY_AUTHORIZATION = 0x802E, "THIRD-PARTY-AUTHORIZATION";
+    /// The origin of the web page that a client belongs to (draft-ietf-tram-stun-origin, expired and unregistered).
+    ORIGIN = 0x802F, "ORIGIN";
     /// RFC 8016 §3.4.
     MOBILITY_TICKET = 0x8030, "MOBILITY-TICKET";
 }

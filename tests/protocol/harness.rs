@@ -84,6 +84,8 @@ pub struct Build {
     pub options: Options,
     pub rules: Rules,
     pub credentials: Credentials,
+    /// Other realms.
+    pub realms: Vec<hairpin::turn::realm::Realm>,
     pub nonce_lifetime: Duration,
     pub order: BitOrder,
 }
@@ -111,6 +113,7 @@ impl Default for Build {
                 ..Rules::default()
             },
             credentials,
+            realms: Vec::new(),
             nonce_lifetime: Duration::from_secs(600),
             order: BitOrder::Both,
         }
@@ -128,6 +131,7 @@ impl Build {
             credentials: Arc::new(self.credentials),
             nonces: Arc::new(nonces),
             policy: Arc::new(Policy::new(&self.rules)),
+            realms: self.realms.into(),
             tickets: Arc::new(hairpin::turn::ticket::Tickets::new([11; 32])),
         };
         let now = Now { time: Time(1_000_000), wall: 1_700_000_000 };
@@ -329,14 +333,23 @@ impl World {
 
     /// The client asks without credentials and learns realm and nonce.
     pub fn login(&mut self, path: Path, user: &str, password: &str) -> Client {
+        self.login_from(path, None, user, password)
+    }
+
+    /// The same, with this ORIGIN.
+    pub fn login_from(&mut self, path: Path, origin: Option<&str>, user: &str, password: &str) -> Client {
         let id = self.transaction();
         let mut bare = Vec::new();
-        Writer::new(&mut bare, Method::ALLOCATE, Class::Request, &id)
-            .attribute(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+        let mut writer = Writer::new(&mut bare, Method::ALLOCATE, Class::Request, &id);
+        writer.attribute(attribute::REQUESTED_TRANSPORT, &[17, 0, 0, 0]);
+        if let Some(origin) = origin {
+            writer.attribute(attribute::ORIGIN, origin.as_bytes());
+        }
         let challenge = self.ask(path, &bare);
         assert_eq!(challenge.code(), Some(401));
         let nonce = challenge.get(attribute::NONCE).unwrap();
-        Client { path, user: user.to_owned(), password: password.to_owned(), nonce, style: Style::Md5 }
+        let realm = String::from_utf8(challenge.get(attribute::REALM).unwrap()).unwrap();
+        Client { path, user: user.to_owned(), password: password.to_owned(), realm, nonce, style: Style::Md5 }
     }
 
     /// Alice on her usual address, logged in.
@@ -392,6 +405,7 @@ pub struct Client {
     pub path: Path,
     pub user: String,
     pub password: String,
+    pub realm: String,
     pub nonce: Vec<u8>,
     pub style: Style,
 }
@@ -409,7 +423,7 @@ impl Client {
             Style::Md5 | Style::Md5KeySha256Mac => Algorithm::Md5,
             Style::Sha256 | Style::Anonymous | Style::Sha256KeySha1Mac => Algorithm::Sha256,
         };
-        Key::long_term(algorithm, &self.user, REALM, &self.password).unwrap()
+        Key::long_term(algorithm, &self.user, &self.realm, &self.password).unwrap()
     }
 
     /// A request with credentials; `fill` adds the attributes of the method, which stand first.
@@ -424,10 +438,10 @@ impl Client {
     /// Appends credentials and integrity.
     pub fn protect(&self, writer: &mut Writer<'_>) {
         match self.style {
-            Style::Anonymous => writer.attribute(attribute::USERHASH, &user_hash(&self.user, REALM)),
+            Style::Anonymous => writer.attribute(attribute::USERHASH, &user_hash(&self.user, &self.realm)),
             _ => writer.attribute(attribute::USERNAME, self.user.as_bytes()),
         };
-        writer.attribute(attribute::REALM, REALM.as_bytes()).attribute(attribute::NONCE, &self.nonce);
+        writer.attribute(attribute::REALM, self.realm.as_bytes()).attribute(attribute::NONCE, &self.nonce);
         if !matches!(self.style, Style::Md5 | Style::Md5KeySha256Mac) {
             writer.attribute(attribute::PASSWORD_ALGORITHMS, &[0, 2, 0, 0, 0, 1, 0, 0]);
             writer.attribute(attribute::PASSWORD_ALGORITHM, &[0, 2, 0, 0]);

@@ -24,6 +24,7 @@ mod nat;
 mod oauth;
 mod operations;
 mod permission;
+mod realms;
 mod redirect;
 mod refresh;
 mod reservation;

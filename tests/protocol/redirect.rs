@@ -153,7 +153,7 @@ fn an_allocation_that_exists_is_served_on() {
         let alice = world.login(udp(ALICE), "alice", "secret");
         let alice = Client { path: tcp(ALICE, 1), ..alice };
         let token = [7; 8];
-        world.deposits.insert(token, (Owner::plain("alice"), addr("203.0.113.5:50001")));
+        world.deposits.insert(token, (Owner::plain("alice").within(&REALM.into()), addr("203.0.113.5:50001")));
         let id = world.transaction();
         let request = alice.message(&id, Method::ALLOCATE, |w| {
             craft::allocate(w);

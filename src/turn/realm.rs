@@ -1,0 +1,175 @@
+//! Realms: which one a request belongs to.
+//!
+//! An allocation belongs to the realm in which it was made, whatever its client says later. Without one, the client
+//! chooses: by ORIGIN, else by the server name of its TLS handshake, else by the listener that it came to; else it is
+//! the default realm. None of that proves anything: who is of a realm is decided by its credentials alone.
+
+use super::reply::Refusal;
+use super::table::Id;
+use super::types::Path;
+use super::{Server, Setup};
+use crate::auth::Credentials;
+use crate::auth::nonce::Nonces;
+use crate::auth::peers::Policy;
+use crate::wire::{Message, Method, attribute};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// The longest ORIGIN that is looked at: a scheme, the longest name of a host, and a port.
+const LONGEST_ORIGIN: usize = 267;
+
+/// A realm's place in the list of them; the first is the default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RealmId(pub(super) u16);
+
+impl RealmId {
+    /// As an index.
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A realm: who is known in it, and what they may do.
+#[derive(Clone, Debug)]
+pub struct Realm {
+    /// Who is known. The name of the realm is theirs.
+    pub credentials: Arc<Credentials>,
+    /// Makes and judges its nonces, which are good in no other realm.
+    pub nonces: Arc<Nonces>,
+    /// Which peers may be reached.
+    pub policy: Arc<Policy>,
+    /// Bytes per second of one allocation, each direction; zero means any number.
+    pub bandwidth: u64,
+    /// How clients get there.
+    pub doors: Doors,
+}
+
+/// By what clients get to a realm.
+#[derive(Clone, Debug, Default)]
+pub struct Doors {
+    /// The origins of web pages, without a path.
+    pub origins: Vec<String>,
+    /// The server names of TLS handshakes.
+    pub server_names: Vec<String>,
+    /// Listening addresses; an unspecified one stands for all of its family.
+    pub listeners: Vec<SocketAddr>,
+}
+
+impl Doors {
+    /// A web page of this origin belongs here.
+    fn has_origin(&self, origin: &[u8]) -> bool {
+        let bare = origin.strip_suffix(b"/").unwrap_or(origin);
+        self.origins.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(bare))
+    }
+
+    /// A client that names this server belongs here.
+    fn has_name(&self, name: &str) -> bool {
+        self.server_names.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+
+    /// A client that came to this address belongs here.
+    fn has_listener(&self, server: SocketAddr) -> bool {
+        let same_family = |own: &SocketAddr| own.is_ipv4() == server.is_ipv4() && own.ip().is_unspecified();
+        let is_it = |own: &SocketAddr| own.ip() == server.ip() || same_family(own);
+        self.listeners.iter().any(|own| own.port() == server.port() && is_it(own))
+    }
+}
+
+/// A realm as a server has it, with its name at hand.
+#[derive(Debug)]
+pub(super) struct Domain {
+    /// Its name, which owners of its allocations bear.
+    pub(super) name: Arc<str>,
+    /// The rest.
+    pub(super) realm: Realm,
+}
+
+impl Domain {
+    /// All realms of a server, the default one first.
+    pub(super) fn all(setup: &Setup) -> Vec<Self> {
+        let default = Realm {
+            credentials: Arc::clone(&setup.credentials),
+            nonces: Arc::clone(&setup.nonces),
+            policy: Arc::clone(&setup.policy),
+            bandwidth: setup.options.bandwidth,
+            doors: Doors::default(),
+        };
+        let all = std::iter::once(default).chain(setup.realms.iter().cloned());
+        all.map(|realm| Self { name: realm.credentials.realm().into(), realm }).collect()
+    }
+}
+
+impl Server {
+    /// A realm.
+    pub(super) fn domain(&self, id: RealmId) -> &Domain {
+        &self.domains[id.index()]
+    }
+
+    /// The realm of an allocation.
+    pub(super) fn domain_of(&self, id: Id) -> &Domain {
+        self.domain(self.table.get(id).map(|allocation| allocation.realm).unwrap_or_default())
+    }
+
+    /// A client has named this server in its TLS handshake.
+    pub(super) fn named(&mut self, path: Path, name: &str) {
+        if let Some(realm) = self.realm_where(|doors| doors.has_name(name)) {
+            self.named.insert(path, realm);
+        }
+    }
+
+    /// The realm in which a request is judged.
+    pub(super) fn realm_of(&self, message: &Message<'_>, path: &Path) -> RealmId {
+        if self.domains.len() == 1 {
+            return RealmId::default();
+        }
+        let held = self.table.at_path(path).or_else(|| self.shown(message)).and_then(|id| self.table.get(id));
+        held.map_or_else(|| self.chosen(message, path), |allocation| allocation.realm)
+    }
+
+    /// The allocation that a request from elsewhere is about: by its mobility ticket, or by its connection to a peer.
+    fn shown(&self, message: &Message<'_>) -> Option<Id> {
+        match message.method() {
+            Method::REFRESH if self.setup.options.mobility => {
+                let ticket = message.attribute(attribute::MOBILITY_TICKET)?;
+                self.table.at_serial(self.setup.tickets.open(ticket)?)
+            }
+            Method::CONNECTION_BIND => self.allocation_of(message),
+            _ => None,
+        }
+    }
+
+    /// The realm that a client without an allocation chooses.
+    fn chosen(&self, message: &Message<'_>, path: &Path) -> RealmId {
+        let by_origin = origin(message).and_then(|origin| self.realm_where(|doors| doors.has_origin(origin)));
+        let by_name = || self.named.get(path).copied();
+        let by_listener = || self.realm_where(|doors| doors.has_listener(path.server));
+        by_origin.or_else(by_name).or_else(by_listener).unwrap_or_default()
+    }
+
+    /// The first realm with such doors.
+    fn realm_where(&self, is_it: impl Fn(&Doors) -> bool) -> Option<RealmId> {
+        let at = self.domains.iter().position(|domain| is_it(&domain.realm.doors))?;
+        u16::try_from(at).ok().map(RealmId)
+    }
+
+    /// What an allocation remembers of the ORIGIN of its request, if later ones must have the same.
+    pub(super) fn pinned_origin(&self, message: &Message<'_>) -> Option<Box<[u8]>> {
+        origin(message).filter(|_| self.setup.options.check_origin).map(Into::into)
+    }
+
+    /// The request has the ORIGIN that made the allocation, where that matters. Asked of those alone who have proved
+    /// whose the request is.
+    pub(super) fn has_same_origin(&self, id: Id, message: &Message<'_>) -> Result<(), Refusal> {
+        let pinned = self.table.get(id).and_then(|allocation| allocation.origin.as_deref());
+        if pinned.is_none_or(|pinned| origin(message) == Some(pinned)) {
+            Ok(())
+        } else {
+            Err(Refusal::WrongCredentials)
+        }
+    }
+}
+
+/// The first ORIGIN of a message, unless it is none that a web page could have.
+fn origin<'m>(message: &Message<'m>) -> Option<&'m [u8]> {
+    message.attribute(attribute::ORIGIN).filter(|value| (1..=LONGEST_ORIGIN).contains(&value.len()))
+}
