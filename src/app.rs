@@ -13,7 +13,8 @@ use crate::auth::{Credentials, Secret, rest};
 use crate::config::{self, Config, ListenKey, UserSecret};
 use crate::io::tls::{Acceptor, Pair, Terms};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
-use crate::turn::limits::Quotas;
+use crate::turn::limits::{Ledger, Quotas, Share};
+use crate::turn::realm::{Doors, Realm};
 use crate::turn::ticket::Tickets;
 use crate::turn::{Addresses, DefaultFamily, Options, Server, Setup};
 use anyhow::{Context, Result, anyhow, bail};
@@ -72,19 +73,25 @@ impl Plan {
         let tls = acceptor(config)?;
         let kernel = kernel::open(config, &hosts, is_fresh);
         let options = Options { routes: kernel.is_some(), ..options(config, &hosts) };
+        let realms = realms(config, &hosts)?;
         Ok(Self {
             commons: Arc::new(
-                Commons::new(options.quotas, config.limits.connections, config.limits.source_connections, kernel)
-                    .with_web(web(config)),
+                Commons::new(
+                    ledger(config, &realms),
+                    config.limits.connections,
+                    config.limits.source_connections,
+                    kernel,
+                )
+                .with_web(web(config)),
             ),
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref())).collect(),
             setup: Setup {
                 credentials: Arc::new(credentials(config)?),
-                nonces: Arc::new(nonces(config, &options)?),
+                nonces: Arc::new(nonces(config)?),
                 policy: Arc::new(Policy::new(&rules(config, &hosts))),
                 options: Arc::new(options),
                 tickets: Arc::new(Tickets::new(random()?)),
-                realms: Arc::default(),
+                realms,
             },
             sockets: SocketOptions {
                 buffer: config.limits.socket_buffer,
@@ -315,7 +322,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         reasons: protocol.reasons,
         mobility: protocol.mobility,
         routes: false,
-        check_origin: false,
+        check_origin: protocol.check_origin,
         redirect: redirect::of(config, hosts),
     }
 }
@@ -330,6 +337,37 @@ fn quotas(limits: &config::Limits) -> Quotas {
         (a, Some(b)) => a.min(b),
     };
     Quotas { user: limits.user_allocations, source: limits.source_allocations, total }
+}
+
+/// Who may have how many allocations: in all, and in each realm.
+fn ledger(config: &Config, realms: &[Realm]) -> Ledger {
+    let shares = config.realms.iter().zip(realms).map(|(told, realm)| {
+        let limits = &told.limits;
+        (realm.credentials.realm().into(), Share { user: limits.user_allocations, total: limits.allocations })
+    });
+    Ledger::new(quotas(&config.limits)).with_shares(shares)
+}
+
+/// The realms beside the default one.
+fn realms(config: &Config, hosts: &Hosts) -> Result<Arc<[Realm]>> {
+    config.realms.iter().map(|realm| domain(realm, config, hosts)).collect()
+}
+
+/// A realm.
+fn domain(realm: &config::Realm, whole: &Config, hosts: &Hosts) -> Result<Realm> {
+    let config = realm.applied_to(whole);
+    let doors = Doors {
+        origins: realm.origins.clone(),
+        server_names: realm.server_names.clone(),
+        listeners: realm.listeners.clone(),
+    };
+    Ok(Realm {
+        credentials: Arc::new(credentials(&config)?),
+        nonces: Arc::new(nonces(&config)?),
+        policy: Arc::new(Policy::new(&rules(&config, hosts))),
+        bandwidth: config.limits.bandwidth,
+        doors,
+    })
 }
 
 /// The password algorithms that are offered, best first.
@@ -372,7 +410,7 @@ fn tokens(config: &Config) -> Result<Tokens> {
 }
 
 /// Nonces, with a key of this process or of a fleet.
-fn nonces(config: &Config, options: &Options) -> Result<Nonces> {
+fn nonces(config: &Config) -> Result<Nonces> {
     let key = match &config.auth.nonce_secret {
         None => random()?,
         Some(secret) => {
@@ -384,7 +422,7 @@ fn nonces(config: &Config, options: &Options) -> Result<Nonces> {
     // A time-limited name is made by somebody else, so its hash tells nobody whose it is: where there are such
     // names, clients must not be invited to hide theirs. The same goes for the keys of third parties.
     let anonymity = config.auth.secrets.is_empty() && !config.oauth.enabled;
-    let features = Features { password_algorithms: options.algorithms.clone(), anonymity, order: BitOrder::Both };
+    let features = Features { password_algorithms: algorithms(config), anonymity, order: BitOrder::Both };
     Ok(Nonces::new(key, &config.auth.realm, config.auth.nonce_lifetime, &features))
 }
 

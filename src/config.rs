@@ -18,6 +18,7 @@ mod native;
 mod near;
 mod options;
 mod reach;
+mod realm;
 mod report;
 pub(crate) mod setting;
 pub(crate) mod table;
@@ -68,6 +69,8 @@ pub struct Config {
     pub protocol: Protocol,
     /// Other servers to which clients are sent.
     pub redirect: Redirect,
+    /// Further realms; the default one is what is said above.
+    pub realms: Vec<Realm>,
     /// What is logged, how and where.
     pub log: Log,
     /// Worker threads, never more than cores; 0 means one for each core.
@@ -414,8 +417,38 @@ pub struct Protocol {
     pub mapped_address: bool,
     /// Allocations may move to another address of their client (RFC 8016).
     pub mobility: bool,
+    /// The requests about an allocation must all have the ORIGIN of the one that made it.
+    pub check_origin: bool,
     /// Reason phrases in error answers.
     pub reasons: bool,
+}
+
+/// A further realm, with everything that it may have for itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Realm {
+    /// The origins of the web pages whose clients belong to it.
+    pub origins: Vec<String>,
+    /// The server names by which clients of TLS come to it.
+    pub server_names: Vec<String>,
+    /// The listeners where clients come to it.
+    pub listeners: Vec<SocketAddr>,
+    /// Who may allocate; its name stands there.
+    pub auth: Auth,
+    /// Third parties that may authorise clients.
+    pub oauth: Oauth,
+    /// Which peers may be reached.
+    pub peers: Peers,
+    /// What may be taken.
+    pub limits: Limits,
+}
+
+impl Realm {
+    /// Returns the whole as it is for clients of this realm.
+    #[must_use]
+    pub fn applied_to(&self, config: &Config) -> Config {
+        let Self { auth, oauth, peers, limits, .. } = self.clone();
+        Config { auth, oauth, peers, limits, ..config.clone() }
+    }
 }
 
 /// Other servers to which clients are sent.

@@ -8,6 +8,7 @@ mod config {
     pub(crate) mod errors;
     pub(crate) mod files;
     pub(crate) mod judgement;
+    pub(crate) mod realms;
     pub(crate) mod toml;
 }
 

@@ -37,6 +37,12 @@ pub(crate) struct Draft {
     pub(crate) secrets_file: Option<PathBuf>,
     /// A file with the nonce key.
     pub(crate) nonce_secret_file: Option<PathBuf>,
+    /// The origins of a realm.
+    pub(crate) origins: Vec<String>,
+    /// The server names of a realm.
+    pub(crate) server_names: Vec<String>,
+    /// The listeners of a realm.
+    pub(crate) listeners: Vec<SocketAddr>,
 }
 
 /// What is said about listeners.
@@ -88,6 +94,9 @@ impl Draft {
             users_file: None,
             secrets_file: None,
             nonce_secret_file: None,
+            origins: Vec::new(),
+            server_names: Vec::new(),
+            listeners: Vec::new(),
         }
     }
 
@@ -331,6 +340,7 @@ fn blank_config() -> Config {
         http: Http::default(),
         protocol: blank_protocol(),
         redirect: Redirect::default(),
+        realms: Vec::new(),
         log: Log { level: String::new(), json: false, file: None },
         workers: 0,
         busy_poll: 0,
@@ -389,6 +399,7 @@ fn blank_protocol() -> Protocol {
         turn: false,
         mapped_address: false,
         mobility: false,
+        check_origin: false,
         reasons: false,
     }
 }

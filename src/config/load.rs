@@ -7,7 +7,7 @@ use super::draft::{Draft, cores};
 use super::key::Key;
 use super::setting::{Reading, Remark, Setting, Site, Value};
 use super::table::KEYS;
-use super::{Config, coturn, environment, native};
+use super::{Config, coturn, environment, native, realm};
 
 /// Where the configuration comes from, so that it can be read again.
 #[derive(Default)]
@@ -113,9 +113,12 @@ fn assemble(readings: &[&Reading]) -> Result<Loaded, Failed> {
     let mut draft = Draft::blank();
     store(&settings, &mut draft, &mut review.errors);
     review.risks.extend(surplus_workers(draft.workers));
-    let config = draft.finish(&mut review.errors);
+    let mut config = draft.finish(&mut review.errors);
     review.add(config.validate());
     judge(readings, &settings, &config, &mut review);
+    let mut review = review.placed(&settings);
+    let told: Vec<_> = readings.iter().flat_map(|reading| &reading.realms).collect();
+    realm::add(&mut config, &told, &settings, &mut review);
     let Review { errors, risks: warnings } = review.placed(&settings);
     let sites = settings.into_iter().map(|setting| (setting.key.path, setting.site)).collect();
     if errors.is_empty() { Ok(Loaded { config, warnings, sites }) } else { Err(Failed { errors, warnings }) }

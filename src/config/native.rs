@@ -6,6 +6,7 @@ use ::toml::Spanned;
 use ::toml::de::{DeArray, DeInteger, DeTable, DeValue};
 
 use super::key::Key;
+use super::realm::{self, REALM, Told};
 use super::setting::{Reading, Remark, Setting, Site, Value};
 use super::table::{self, KEYS};
 use super::{User, UserSecret, coturn, near, value};
@@ -16,7 +17,7 @@ type Spot<'a> = Spanned<DeValue<'a>>;
 /// Reads a TOML file; every error in it is reported.
 pub(crate) fn read(file: &str, text: &str) -> Reading {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reader = Reader { file, text, reading: Reading::default() };
+    let mut reader = Reader { file, text, reading: Reading::default(), realm: String::new() };
     for error in errors {
         let remark = reader.site(error.span().unwrap_or(0..0), "").remark(syntax(error.message()));
         reader.reading.errors.push(remark);
@@ -39,6 +40,8 @@ struct Reader<'a> {
     text: &'a str,
     /// What it says.
     reading: Reading,
+    /// The realm that is being read, as `realm[2].`; nothing outside realms.
+    realm: String,
 }
 
 impl Reader<'_> {
@@ -56,14 +59,46 @@ impl Reader<'_> {
     /// Reads one entry: a key, a section or something unknown.
     fn entry(&mut self, path: &str, name: Range<usize>, value: &Spot<'_>) {
         let site = self.site(name, path);
-        match (table::find(path), value.get_ref()) {
+        match (self.find(path), value.get_ref()) {
+            (None, DeValue::Array(tables)) if path == REALM && self.realm.is_empty() => self.realms(tables),
+            (None, DeValue::Table(_)) if path == REALM && self.realm.is_empty() => {
+                self.reading.errors.push(site.remark("there may be several realms; write [[realm]]"));
+            }
             (Some(key), value_here) if key.kind.is_list() => self.list(key, site, value, value_here),
             (Some(key), _) => self.scalar(key, site, value),
-            (None, DeValue::Table(table)) if is_section(path) => self.section(path, table),
-            (None, _) if is_section(path) => {
+            (None, DeValue::Table(table)) if self.is_section(path) => self.section(path, table),
+            (None, _) if self.is_section(path) => {
                 self.reading.errors.push(site.remark(format!("a section; write [{path}]")))
             }
+            (None, _) if !self.realm.is_empty() => self.reading.errors.push(unknown_in_realm(path, &site)),
             (None, _) => self.reading.errors.push(unknown(path, &site)),
+        }
+    }
+
+    /// Looks up a key where the reader is.
+    fn find(&self, path: &str) -> Option<&'static Key> {
+        if self.realm.is_empty() { table::find(path) } else { realm::find(path) }
+    }
+
+    /// Returns whether a path is that of a section where the reader is.
+    fn is_section(&self, path: &str) -> bool {
+        if self.realm.is_empty() { is_section(path) } else { realm::is_section(path) }
+    }
+
+    /// Reads the realms, each a reading of its own within this one.
+    fn realms(&mut self, tables: &DeArray<'_>) {
+        for (number, item) in (1..).zip(tables.iter()) {
+            let site = self.site(item.span(), &format!("{REALM}[{number}]"));
+            let DeValue::Table(table) = item.get_ref() else {
+                self.reading.errors.push(site.remark("this is not a realm; write [[realm]]"));
+                continue;
+            };
+            let outside = std::mem::take(&mut self.reading.settings);
+            self.realm = format!("{REALM}[{number}].");
+            self.section("", table);
+            self.realm.clear();
+            let settings = std::mem::replace(&mut self.reading.settings, outside);
+            self.reading.realms.push(Told { site, settings });
         }
     }
 
@@ -128,7 +163,7 @@ impl Reader<'_> {
         let before = self.text.get(..span.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
-        Site::new(format!("{}:{line}:{column}", self.file), name)
+        Site::new(format!("{}:{line}:{column}", self.file), format!("{}{name}", self.realm))
     }
 }
 
@@ -162,10 +197,21 @@ fn unknown(path: &str, site: &Site) -> Remark {
     }
 }
 
+/// Says that a realm has no such key, and which one was probably meant.
+fn unknown_in_realm(path: &str, site: &Site) -> Remark {
+    if table::find(path).is_some() || is_section(path) {
+        return site.remark("not a realm's to say; write it once, outside realms");
+    }
+    match near::nearest(path, realm::paths()) {
+        Some(near) => site.remark(format!("unknown key of a realm; did you mean {near}?")),
+        None => site.remark("unknown key of a realm; remove it, or see `hairpin reference` for every key"),
+    }
+}
+
 /// Returns every path that may be written.
 fn known_paths() -> impl Iterator<Item = &'static str> {
     let sections = table::SECTIONS.iter().map(|(section, _)| *section).filter(|s| !s.is_empty());
-    KEYS.iter().map(|key| key.path).chain(sections)
+    KEYS.iter().map(|key| key.path).chain(sections).chain([REALM])
 }
 
 /// Returns the key of another section with this last part.

@@ -94,7 +94,6 @@ pub(crate) static OTHERS: &[Other] = &[
     flag("no-auth-pings", Implied("no database is asked")),
     flag("no-dynamic-ip-list", Implied("peer lists stand in the configuration alone")),
     flag("no-dynamic-realms", Implied("the realm stands in the configuration alone")),
-    flag("check-origin-consistency", Planned("ORIGIN is not looked at")),
     valued("secret-ts-exp-time", Ignored("coturn dropped it as well; auth.rest-max-ttl bounds how far ahead an expiry may lie")),
     valued("userdb", DATABASE).short('b'),
     valued("db", DATABASE),

@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::reach::Opened;
-use super::{Config, External, KernelPath, Listener};
+use super::{Config, External, KernelPath, Listener, Realm};
 use crate::auth::peers::Denied;
 
 /// Writes what would run with a configuration, a line for each concern. Secrets are counted, not shown.
@@ -25,6 +25,7 @@ pub fn report(config: &Config) -> String {
     lines.push(("peers", peers_line(config)));
     lines.push(("limits", limits_line(config)));
     lines.push(("lifetimes", lifetimes_line(config)));
+    lines.extend(config.realms.iter().flat_map(|realm| realm_lines(realm, config)));
     lines.extend(config.tls.certificates.iter().map(|c| ("certificate", c.chain.display().to_string())));
     lines.push(("log", log_line(config)));
     lines.iter().map(|(name, text)| format!("{name:<12} {text}\n")).collect()
@@ -118,6 +119,24 @@ fn limits_line(config: &Config) -> String {
         bound(limits.bandwidth),
         bound(limits.total_bandwidth)
     )
+}
+
+/// Writes how clients come to a realm, and where it differs.
+fn realm_lines(realm: &Realm, config: &Config) -> Vec<(&'static str, String)> {
+    let listeners: Vec<String> = realm.listeners.iter().map(ToString::to_string).collect();
+    let doors = [("origin", &realm.origins), ("server name", &realm.server_names), ("listener", &listeners)];
+    let doors = doors.into_iter().filter(|(_, all)| !all.is_empty());
+    let doors: Vec<String> = doors.map(|(kind, all)| format!("by {kind} {}", all.join(", "))).collect();
+    let own = realm.applied_to(config);
+    let mut lines = vec![("realm", format!("{}: {}", realm.auth.realm, doors.join("; ")))];
+    lines.push(("  users", auth_line(&own)));
+    if realm.peers != config.peers {
+        lines.push(("  peers", peers_line(&own)));
+    }
+    if realm.limits != config.limits {
+        lines.push(("  limits", limits_line(&own)));
+    }
+    lines
 }
 
 /// Writes how long things last.

@@ -4,12 +4,15 @@ use std::fmt;
 
 use super::User;
 use super::key::Key;
+use super::realm::Told;
 
 /// What one source (a file, the environment, the command line) says.
 #[derive(Default)]
 pub struct Reading {
     /// What it sets, in order; a list has one setting for each item.
     pub(crate) settings: Vec<Setting>,
+    /// The realms that it tells of, in order.
+    pub(crate) realms: Vec<Told>,
     /// What is wrong with it.
     pub(crate) errors: Vec<Remark>,
     /// What is accepted and has no effect, or not the one hoped for.

@@ -270,6 +270,9 @@ pub(crate) static KEYS: &[Key] = &[
     key("protocol.mobility", Flag(|d| &mut d.config.protocol.mobility), &["false"],
         "Clients that ask for a ticket may take their allocations along to another address or transport (RFC 8016).")
         .coturn(&[same("mobility")]),
+    key("protocol.check-origin", Flag(|d| &mut d.config.protocol.check_origin), &["false"],
+        "Requests about an allocation must all have the ORIGIN of the one that made it, if that had any.")
+        .coturn(&[same("check-origin-consistency")]),
     key("protocol.reasons", Flag(|d| &mut d.config.protocol.reasons), &["false"],
         "Reason phrases in error answers.")
         .coturn(&[same("include-reason-string")]),
@@ -298,7 +301,7 @@ pub(crate) static KEYS: &[Key] = &[
 ];
 
 /// Adds an item to a list.
-fn push<T>(list: &mut Vec<T>, item: Result<T, String>) -> Result<(), String> {
+pub(super) fn push<T>(list: &mut Vec<T>, item: Result<T, String>) -> Result<(), String> {
     list.push(item?);
     Ok(())
 }

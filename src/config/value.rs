@@ -139,7 +139,7 @@ pub(crate) fn network(text: &str) -> Result<ipnet::IpNet, String> {
 }
 
 /// Reads an address with its port.
-fn socket(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, String> {
     let addr: SocketAddr = parse(text, "an address with a port, such as 192.0.2.1:443 or [::]:443")?;
     if addr.port() == 0 {
         return Err(format!("{text:?} has port 0; name a port from 1 to 65535"));

@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::key::Key;
 use super::kind::Kind;
+use super::realm::{DOORS, OWN, REALM};
 use super::setting::{Reading, Remark, Value};
 use super::table::{KEYS, SECTIONS};
 use super::{coturn, load};
@@ -20,8 +21,25 @@ pub fn reference() -> String {
             out.push_str(&entry(key));
         }
     }
-    out
+    out + &realm_entry()
 }
+
+/// Writes what may be said of a realm, as comments: a realm that is there must have a name.
+fn realm_entry() -> String {
+    let own = OWN.join(", ");
+    let mut out = format!("\n{}# [[{REALM}]]\n{}# name = \"…\"\n", comment(REALMS), comment("The name of the realm."));
+    for key in &DOORS {
+        out.push_str(&comment(key.help));
+        out.push_str(&format!("# {} = []\n", key.path));
+    }
+    out + &comment(&format!("For itself it may have: {own}."))
+}
+
+/// About realms.
+const REALMS: &str = "Further realms, each with users, peers and limits of its own. A client is of the realm of its \
+    ORIGIN, else of its server name, else of its listener, else of the one above. What a realm does not say is as above; \
+    one with users, secrets or keys of its own has those alone, and oauth.server-name is its name unless it says \
+    another. A realm's limits.allocations is within that of all. Every [[realm]] stands at the end.";
 
 /// What stands at the head of the reference file.
 const REFERENCE_HEAD: &str = "\

@@ -3,7 +3,7 @@
 use super::http::Web;
 use super::mail::{Mail, MailBox};
 use crate::dataplane::xdp::Kernel;
-use crate::turn::limits::{Ledger, Quotas, Sources, network};
+use crate::turn::limits::{Ledger, Sources, network};
 use crate::turn::{Claim, Counters, Owner, Reason, Time, Token};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -53,11 +53,11 @@ struct Connections {
 impl Commons {
     /// Nothing is taken yet. A limit of zero means none.
     #[must_use]
-    pub fn new(quotas: Quotas, connections: u32, source_connections: u32, kernel: Option<Kernel>) -> Self {
+    pub fn new(ledger: Ledger, connections: u32, source_connections: u32, kernel: Option<Kernel>) -> Self {
         let connections =
             Connections { limit: connections, source_limit: source_connections, total: 0, sources: HashMap::new() };
         Self {
-            ledger: Mutex::new(Ledger::new(quotas)),
+            ledger: Mutex::new(ledger),
             deposits: Mutex::default(),
             claims: Mutex::default(),
             connections: Mutex::new(connections),

@@ -26,6 +26,8 @@ pub(crate) struct Connection {
     pub(super) path: Path,
     /// Channel numbers up to 0x7FFE are allowed.
     pub(super) legacy: bool,
+    /// The core knows which server it has named, if any.
+    pub(super) introduced: bool,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Outgoing,
     /// It stands in a list of those to be written to.
@@ -66,6 +68,7 @@ impl Connection {
             session,
             path,
             legacy,
+            introduced: false,
             incoming: Incoming::default(),
             outgoing: Outgoing::default(),
             dirty: false,

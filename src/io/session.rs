@@ -189,6 +189,11 @@ impl Session {
         matches!(self, Self::Tls(tls) if tls.alpn_protocol().is_some())
     }
 
+    /// The server that the client has named in its TLS handshake.
+    pub(super) fn server_name(&self) -> Option<&str> {
+        if let Self::Tls(tls) = self { tls.server_name() } else { None }
+    }
+
     /// Something waits that is the session's own: a handshake's message, an alert.
     pub(super) fn wants_write(&self) -> bool {
         matches!(self, Self::Tls(tls) if tls.wants_write())

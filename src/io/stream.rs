@@ -143,6 +143,15 @@ impl Streams {
         Some(result)
     }
 
+    /// The server that a client has named, when it says its first message.
+    pub(super) fn introduce(&mut self, index: u32) -> Option<(Path, String)> {
+        let connection = self.connections.get_mut(index as usize)?;
+        if std::mem::replace(&mut connection.introduced, true) {
+            return None;
+        }
+        Some((connection.path, connection.session.server_name()?.to_owned()))
+    }
+
     /// Takes a client's unfinished frame and the buffer, to cut frames from; they come back by [`Streams::put_back`].
     pub(super) fn take(&mut self, index: u32) -> Option<(Path, bool, Incoming, Buffers)> {
         let connection = self.connections.get_mut(index as usize)?;

@@ -189,6 +189,7 @@ impl Server {
         self.actions.push_back(Action::RemoveClaim { claim: Claim::Connection(number) });
         answer.success(&self.setup.options, out, |_| {});
         self.actions.push_back(Action::Bind { connection: number, path: answer.path });
+        self.named.remove(&answer.path);
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.stage = Stage::Bound;
             let id = connection.allocation;

@@ -16,7 +16,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The longest ORIGIN that is looked at: a scheme, the longest name of a host, and a port.
-const LONGEST_ORIGIN: usize = 267;
+pub const LONGEST_ORIGIN: usize = 267;
+
+/// So many ORIGINs of a message are looked at.
+const MOST_ORIGINS: usize = 8;
 
 /// A realm's place in the list of them; the first is the default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -58,8 +61,8 @@ pub struct Doors {
 impl Doors {
     /// A web page of this origin belongs here.
     fn has_origin(&self, origin: &[u8]) -> bool {
-        let bare = origin.strip_suffix(b"/").unwrap_or(origin);
-        self.origins.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(bare))
+        let plain = plain_origin(origin);
+        self.origins.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(plain))
     }
 
     /// A client that names this server belongs here.
@@ -140,7 +143,7 @@ impl Server {
 
     /// The realm that a client without an allocation chooses.
     fn chosen(&self, message: &Message<'_>, path: &Path) -> RealmId {
-        let by_origin = origin(message).and_then(|origin| self.realm_where(|doors| doors.has_origin(origin)));
+        let by_origin = origins(message).find_map(|origin| self.realm_where(|doors| doors.has_origin(origin)));
         let by_name = || self.named.get(path).copied();
         let by_listener = || self.realm_where(|doors| doors.has_listener(path.server));
         by_origin.or_else(by_name).or_else(by_listener).unwrap_or_default()
@@ -169,7 +172,26 @@ impl Server {
     }
 }
 
-/// The first ORIGIN of a message, unless it is none that a web page could have.
+/// The first ORIGIN of a message, unless none of them could be a web page's.
 fn origin<'m>(message: &Message<'m>) -> Option<&'m [u8]> {
-    message.attribute(attribute::ORIGIN).filter(|value| (1..=LONGEST_ORIGIN).contains(&value.len()))
+    origins(message).next()
+}
+
+/// The ORIGINs of a message that could be a web page's: coturn's client sends several, and the one that it was told
+/// stands second.
+fn origins<'m>(message: &Message<'m>) -> impl Iterator<Item = &'m [u8]> {
+    let all = message.attributes().filter(|(code, _)| *code == attribute::ORIGIN).take(MOST_ORIGINS);
+    all.map(|(_, value)| value).filter(|value| (1..=LONGEST_ORIGIN).contains(&value.len()))
+}
+
+/// An origin without what browsers leave out: a slash at the end, and the port that is the scheme's.
+pub(crate) fn plain_origin(origin: &[u8]) -> &[u8] {
+    let bare = origin.strip_suffix(b"/").unwrap_or(origin);
+    let is = |scheme: &[u8]| bare.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let usual: &[u8] = match () {
+        () if is(b"https://") => b":443",
+        () if is(b"http://") => b":80",
+        () => b"",
+    };
+    bare.strip_suffix(usual).unwrap_or(bare)
 }

@@ -161,21 +161,31 @@ impl Server {
 
     /// Starts a server, again on other ports when somebody was faster.
     pub(crate) fn start_with(login: Login, certificate: impl Fn() -> Certificate) -> Self {
-        (0..TRIES).find_map(|_| Self::try_start(login, certificate(), "")).expect("ports that stay free")
+        (0..TRIES).find_map(|_| Self::try_start(login, certificate(), "", "")).expect("ports that stay free")
     }
 
     /// Starts a server with more lines in its configuration.
     pub(crate) fn start_saying(login: Login, more: &str) -> Self {
-        (0..TRIES).find_map(|_| Self::try_start(login, Certificate::ecdsa(), more)).expect("ports that stay free")
+        (0..TRIES).find_map(|_| Self::try_start(login, Certificate::ecdsa(), more, "")).expect("ports that stay free")
+    }
+
+    /// Starts hairpin with these realms beside the one of the login: in TOML, for files of coturn's have none.
+    pub(crate) fn start_with_realms(login: Login, realms: &str) -> Self {
+        (0..TRIES).find_map(|_| Self::try_start(login, Certificate::ecdsa(), "", realms)).expect("ports that stay free")
     }
 
     /// Starts a server; `None` when its ports turn out to be taken.
-    fn try_start(login: Login, certificate: Certificate, more: &str) -> Option<Self> {
+    fn try_start(login: Login, certificate: Certificate, more: &str, realms: &str) -> Option<Self> {
         let (folder, ports) = (Folder::new(), Block::take());
         folder.write("chain.pem", &certificate.chain);
         folder.write("key.pem", &certificate.key);
         folder.write("authority.pem", &certificate.authority);
-        let config = folder.write("turnserver.conf", &(config(&folder, &ports, login) + more));
+        let told = config(&folder, &ports, login) + more;
+        let config = if realms.is_empty() {
+            folder.write("turnserver.conf", &told)
+        } else {
+            folder.write("hairpin.toml", &(hairpin::config::convert("turnserver.conf", &told).unwrap() + realms))
+        };
         let mut command = Command::new(program());
         command.arg("-c").arg(config);
         let mut process = Process::start(&mut command, &folder.join("server.log"));

@@ -148,6 +148,30 @@ fn a_wrong_password_is_refused() {
     assert!(said.contains("Cannot complete Allocation"), "{said}");
 }
 
+/// ORG-001, ORG-002: each realm has its users; a client of one is nobody in another.
+#[test]
+fn each_origin_has_a_realm_with_its_own_users() {
+    requires!(UCLIENT, PEER, Hairpin("realms in its configuration"));
+    let realm = |name: &str, password: &str| {
+        format!("[[realm]]\nname = \"{name}\"\norigins = \"https://{name}\"\nauth.users = \"{USER}:{password}\"\n")
+    };
+    let server =
+        Server::start_with_realms(Login::User, &(realm("north.example", NORTHERN) + &realm("south.example", SOUTHERN)));
+    let from = |origin: &str, password| Run::new(&server).flags(&["-o", origin]).password(password);
+    from("https://north.example", NORTHERN).echoes();
+    from("https://south.example", SOUTHERN).flags(&["-t"]).echoes();
+    from("https://elsewhere.example", PASSWORD).echoes();
+    Run::new(&server).echoes();
+    for (origin, password) in [("https://north.example", SOUTHERN), ("https://south.example", PASSWORD)] {
+        let (success, said) = from(origin, password).without_peer().run();
+        assert!(!success && said.contains("Cannot complete Allocation"), "{said}");
+    }
+}
+
+/// Passwords of the same user in two realms.
+const NORTHERN: &str = "northern-password";
+const SOUTHERN: &str = "southern-password";
+
 /// One run of the client.
 pub(super) struct Run<'a> {
     server: &'a Server,

@@ -98,7 +98,7 @@ fn southern_listener() -> Path {
 fn the_origin_chooses_the_realm() {
     let mut world = three();
     assert_eq!(offered(&mut world, udp(ALICE), from(NORTHERN)), NORTH);
-    assert_eq!(offered(&mut world, udp(ALICE), from("HTTPS://North.example/")), NORTH);
+    assert_eq!(offered(&mut world, udp(ALICE), from("HTTPS://North.example:443/")), NORTH);
     assert_eq!(offered(&mut world, udp(ALICE), from(SOUTHERN)), SOUTH);
     for unknown in ["https://south.example", "http://north.example", "https://north.example.org", "null"] {
         assert_eq!(offered(&mut world, udp(ALICE), from(unknown)), REALM, "{unknown}");
@@ -189,7 +189,7 @@ fn an_origin_after_the_integrity_is_ignored() {
     alice.assert_granted(&world.ask(udp(ALICE), &request));
 }
 
-/// ORG-004: the first one counts, and what no web page has is none at all.
+/// ORG-004: the first one that is known counts, and what no web page has is none at all.
 #[test]
 fn odd_origins_choose_nothing() {
     let mut world = three();
@@ -198,13 +198,16 @@ fn odd_origins_choose_nothing() {
         let realm = offered(&mut world, udp(ALICE), |w| _ = w.attribute(attribute::ORIGIN, odd));
         assert_eq!(realm, REALM);
     }
-    let both = |w: &mut Writer<'_>| _ = w.attribute(attribute::ORIGIN, SOUTHERN.as_bytes());
+    let several = |all: &'static [&str]| move |w: &mut Writer<'_>| all.iter().for_each(|one| from(one)(w));
+    assert_eq!(offered(&mut world, udp(ALICE), several(&[SOUTHERN, NORTHERN])), SOUTH);
+    assert_eq!(offered(&mut world, udp(ALICE), several(&["https://carleon.gov:443", NORTHERN, SOUTHERN])), NORTH);
     assert_eq!(
         offered(&mut world, udp(ALICE), |w| {
-            both(w);
+            (0..8).for_each(|_| from("x")(w));
             from(NORTHERN)(w);
         }),
-        SOUTH
+        REALM,
+        "a heap of them is not gone through"
     );
     let proved = world.login_from(udp(ALICE), Some(NORTHERN), "alice", "wrong");
     assert_eq!(proved.allocate(&mut world, from(NORTHERN)).code(), Some(401), "an origin proves nothing");
@@ -312,4 +315,28 @@ fn a_ticket_does_not_cross_realms() {
     let moved = world.login_from(udp(BOB), Some(NORTHERN), "alice", "northern");
     moved.assert_granted(&moved.request(&mut world, Method::REFRESH, show));
     world.assert_holds(1, 1);
+}
+
+/// ORG-002: a connection for data needs no ORIGIN: the number that it shows leads to the realm, whose user binds it.
+#[test]
+fn a_connection_for_data_is_of_the_realm_of_its_allocation() {
+    let mut world = three();
+    let north = world.login_from(tcp(ALICE, 1), Some(NORTHERN), "alice", "northern");
+    let granted = north.request(&mut world, Method::ALLOCATE, |w| {
+        from(NORTHERN)(w);
+        w.attribute(attribute::REQUESTED_TRANSPORT, &[6, 0, 0, 0]);
+    });
+    north.assert_granted(&granted);
+    let id = world.transaction();
+    let request = north.message(&id, Method::CONNECT, |w| _ = w.xor_address(attribute::XOR_PEER_ADDRESS, addr(PEER)));
+    assert!(world.client(north.path, &request).is_empty());
+    let connection = *world.connections.keys().next().unwrap();
+    world.event(Event::Connected { connection, reached: true });
+    let bind = |world: &mut World, client: &Client| {
+        client.request(world, Method::CONNECTION_BIND, |w| _ = w.number(attribute::CONNECTION_ID, connection.0))
+    };
+    let stranger = world.login(tcp("192.0.2.1:40002", 2), "alice", "secret");
+    assert_eq!(bind(&mut world, &stranger).code(), Some(401));
+    let data = Client { path: tcp("192.0.2.1:40003", 3), ..north.clone() };
+    data.assert_granted(&bind(&mut world, &data));
 }

@@ -17,6 +17,7 @@ mod kernel;
 mod memory;
 mod process;
 mod proxy;
+mod realms;
 mod redirect;
 mod refusals;
 mod roaming;

@@ -34,6 +34,9 @@ impl Worker {
 
     /// Takes the frames of what was read from a stream; false if it cannot be followed.
     pub(super) fn take_frames(&mut self, index: u32, count: usize) -> bool {
+        if let Some((path, name)) = self.streams.introduce(index) {
+            self.server.handle_event(self.now, Event::Named { path, name });
+        }
         let Some((path, legacy, mut incoming, buffers)) = self.streams.take(index) else { return true };
         let now = self.now.time;
         let result = incoming.take(buffers.clear(count), legacy, now, &mut Client { worker: self, path });
