@@ -5,6 +5,7 @@ use crate::craft;
 use crate::harness::*;
 use hairpin::auth::nonce::{Features, Nonces};
 use hairpin::auth::peers::{Policy, Rules};
+use hairpin::auth::token::{Cipher, Content, Tokens, seal};
 use hairpin::auth::{Credentials, Secret};
 use hairpin::turn::limits::{Ledger, Share};
 use hairpin::turn::realm::{Doors, Realm};
@@ -22,10 +23,22 @@ const SOUTHERN: &str = "https://south.example:8443";
 const SOUTHERN_NAME: &str = "turn.south.example";
 const SOUTHERN_PORT: u16 = 3490;
 
+/// The key of third parties, which all realms share, and the session key of their tokens.
+const SHARED: [u8; 32] = [0x4B; 32];
+const SESSION: [u8; 20] = [1; 20];
+
+/// What opens the tokens that are sealed for a realm.
+fn tokens(name: &str) -> Tokens {
+    let mut tokens = Tokens::new(name);
+    tokens.add("shared", Cipher::A256Gcm, &SHARED, None).unwrap();
+    tokens
+}
+
 /// A realm where alice has this password.
 fn realm(options: &Options, name: &str, password: &str, (rules, bandwidth): (&Rules, u64), doors: Doors) -> Realm {
     let mut credentials = Credentials::new(name, [8; 32]);
     credentials.add_user("alice", &Secret::Password(password.to_owned())).unwrap();
+    credentials.accept_tokens(tokens(name));
     let features = Features {
         password_algorithms: options.algorithms.clone(),
         anonymity: true,
@@ -339,4 +352,22 @@ fn a_connection_for_data_is_of_the_realm_of_its_allocation() {
     assert_eq!(bind(&mut world, &stranger).code(), Some(401));
     let data = Client { path: tcp("192.0.2.1:40003", 3), ..north.clone() };
     data.assert_granted(&bind(&mut world, &data));
+}
+
+/// ORG-002, OAUTH-004: a token is sealed for the name of a realm and good in that one alone, though the key is the same.
+#[test]
+fn a_token_does_not_cross_realms() {
+    let mut world = three();
+    let content = Content { session_key: &SESSION, issued: world.now.wall << 16, lifetime: 600 };
+    let token = seal(Cipher::A256Gcm, &SHARED, NORTH, [9; 12], content).unwrap();
+    for (path, origin, code) in [(udp(ALICE), SOUTHERN, Some(401)), (udp(BOB), NORTHERN, None)] {
+        let client = world.login_from(path, Some(origin), "shared", "");
+        let request = world.bare(Method::ALLOCATE, Class::Request, |w| {
+            from(origin)(w);
+            w.attribute(attribute::REQUESTED_TRANSPORT, &UDP).attribute(attribute::USERNAME, b"shared");
+            w.attribute(attribute::REALM, client.realm.as_bytes()).attribute(attribute::NONCE, &client.nonce);
+            w.attribute(attribute::ACCESS_TOKEN, &token).sha1(&SESSION);
+        });
+        assert_eq!(world.ask(path, &request).code(), code, "{origin}");
+    }
 }
