@@ -3,7 +3,7 @@
 use super::reply::{Answer, Refusal, Unknown, refuse_classic};
 use super::types::{Action, Now, Path, Reason, Transport, Verdict};
 use super::{Outcome, Server};
-use crate::wire::{Class, Message, Method, Writer, attribute};
+use crate::wire::{Class, Code, Message, Method, Writer, attribute};
 
 impl Server {
     /// Tells a client its address. Credentials are not looked at, unless Binding needs them.
@@ -41,10 +41,16 @@ impl Server {
         Ok(Outcome::Later)
     }
 
-    /// A message without the magic cookie: Binding over UDP, where it is configured, and nothing else.
+    /// A message without the magic cookie: Binding over UDP, where it is configured; a request over DTLS, which is
+    /// refused with a code of its own (RFC 7350 §3); and nothing else.
     pub(super) fn classic<'p>(&mut self, now: Now, path: Path, m: &Message<'_>, out: &mut Vec<u8>) -> Verdict<'p> {
-        let wanted = self.setup.options.classic && self.setup.options.stun && path.transport == Transport::Udp;
-        if !wanted || m.class() != Class::Request || m.method() != Method::BINDING {
+        let wanted = self.setup.options.classic && self.setup.options.stun && m.method() == Method::BINDING;
+        let answered = match path.transport {
+            Transport::Udp => wanted,
+            Transport::Dtls => true,
+            Transport::Tcp | Transport::Tls => false,
+        };
+        if !answered || m.class() != Class::Request {
             return Verdict::Drop(Reason::Malformed);
         }
         if !self.plausible(&path) {
@@ -52,6 +58,10 @@ impl Server {
         }
         if !self.sources.admit(path.client.ip(), now.time) {
             return Verdict::Drop(Reason::SourceRate);
+        }
+        if path.transport == Transport::Dtls {
+            Writer::classic(out, m.method(), Class::Error, &m.long_transaction()).error(Code::SERVER_ERROR, "");
+            return Verdict::Reply;
         }
         match Unknown::of(m) {
             Some(unknown) => refuse_classic(m, &unknown, out),

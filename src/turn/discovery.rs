@@ -8,7 +8,7 @@ use super::Server;
 use super::options::Addresses;
 use super::reply::{Refusal, Unknown};
 use super::request::typed;
-use super::types::Path;
+use super::types::{Path, Transport};
 use crate::wire::{Message, Method, Writer, attribute, value};
 use std::net::{IpAddr, SocketAddr};
 
@@ -63,8 +63,8 @@ impl Asked {
         let flags = flags.unwrap_or(0);
         let moves = flags & (CHANGE_IP | CHANGE_PORT) != 0 || port.is_some();
         let wrong = port.is_some_and(|port| padding.is_some() || port < FIRST_PORT);
-        // A connection's answer can only come from its other end.
-        if wrong || moves && path.transport.is_stream() {
+        // The answer on a connection, or in a DTLS session, can only come from its other end.
+        if wrong || moves && path.transport != Transport::Udp {
             return Err(Refusal::BadRequest);
         }
         let other = |ip, port| quad.other(path.server, ip, port).ok_or(Refusal::BadRequest);

@@ -195,17 +195,21 @@ fn admit(allocation: &mut Allocation, direction: usize, len: usize, now: Time) -
     if buckets[direction].take(len, rate, now) { Ok(()) } else { Err(Reason::Bandwidth) }
 }
 
-/// The payload fits what carries it to the client: one datagram, or the 16 bits of a length field.
+/// What a DTLS record holds at most: "the length MUST NOT exceed 2^14" (RFC 5246 §6.2.1).
+const RECORD: usize = 1 << 14;
+
+/// The payload fits what carries it to the client: one datagram, one record, or the 16 bits of a length field.
 fn fits(path: &Path, head: &Head, len: usize) -> Result<(), Reason> {
     let whole = head.as_bytes().len() + len + head.pad();
     let limit = match path.transport {
         Transport::Udp => largest_payload(path.client.ip()),
         Transport::Tcp | Transport::Tls => usize::from(u16::MAX),
+        Transport::Dtls => RECORD,
     };
     if whole > limit { Err(Reason::TooBig) } else { Ok(()) }
 }
 
-/// DONT-FRAGMENT counts between two IPv4 legs, and for stream clients; a UDP client with an IPv6 leg has a
+/// DONT-FRAGMENT counts between two IPv4 legs, and for stream clients; a datagram client with an IPv6 leg has a
 /// translator between, which ignores it (RFC 8656 §13, §15).
 fn may_forbid_fragments(path: &Path, peer: SocketAddr) -> bool {
     path.transport.is_stream() || (path.client.is_ipv4() && peer.is_ipv4())

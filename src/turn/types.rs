@@ -44,13 +44,15 @@ pub enum Transport {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// Datagrams in DTLS records, one message in each (RFC 7350).
+    Dtls,
 }
 
 impl Transport {
     /// Messages come as a byte stream, so ChannelData is padded (RFC 8656 §12.5).
     #[must_use]
     pub fn is_stream(self) -> bool {
-        self != Self::Udp
+        matches!(self, Self::Tcp | Self::Tls)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::acts::*;
 use crate::harness::*;
-use hairpin::turn::{Action, DefaultFamily};
+use hairpin::turn::{Action, DefaultFamily, Path};
 use hairpin::wire::address::Family;
 use hairpin::wire::{Method, attribute};
 use std::collections::HashSet;
@@ -128,8 +128,15 @@ fn a_second_allocation_of_a_client_is_refused_before_its_content_is_looked_at() 
 /// TURN-007.
 #[test]
 fn a_retransmitted_allocate_is_answered_again_for_forty_seconds() {
+    for path in [udp(ALICE), dtls(ALICE, 1)] {
+        retransmit_allocate(path);
+    }
+}
+
+/// Asks for the same allocation again and again, until its answer is forgotten.
+fn retransmit_allocate(path: Path) {
     let mut world = patient();
-    let alice = world.alice();
+    let alice = world.login(path, "alice", "secret");
     let id = world.transaction();
     let request = alice.message(&id, Method::ALLOCATE, |w| {
         w.attribute(attribute::REQUESTED_TRANSPORT, &UDP).attribute(attribute::EVEN_PORT, &[0x80]);

@@ -121,6 +121,22 @@ fn credentials_of_a_classic_client_are_ignored() {
     assert_eq!(answer(&mut classic(), &packet), mapped());
 }
 
+/// CLASSIC-008: whether classic clients are served over UDP or not.
+#[test]
+fn a_request_without_the_cookie_is_refused_over_dtls() {
+    for mut world in [classic(), world()] {
+        let alice = dtls(ALICE, 1);
+        for method in TURN_METHODS.into_iter().chain([Method::BINDING]) {
+            let out = world.client(alice, &request(method, |_| {}));
+            let refused = [&[0x01, 0x10 | method.0 as u8, 0, 8], &ID[..], &[0, 9, 0, 4, 0, 0, 5, 0]].concat();
+            assert_eq!(out, [Out::Client(alice, refused)], "{method:?}");
+        }
+        let mut indication = Vec::new();
+        Writer::classic(&mut indication, Method::BINDING, Class::Indication, &ID);
+        assert_eq!(silence(&mut world, alice, &indication), Reason::Malformed);
+    }
+}
+
 /// CLASSIC-009.
 #[test]
 fn a_stream_without_the_cookie_cannot_be_followed() {

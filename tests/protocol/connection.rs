@@ -18,6 +18,7 @@ fn whatever_differs_in_a_5_tuple_makes_it_another() {
         Path { server: addr("203.0.113.5:3479"), ..udp(ALICE) },
         tcp(ALICE, 0),
         Path { transport: Transport::Tls, ..tcp(ALICE, 0) },
+        dtls(ALICE, 0),
     ];
     for path in others {
         let same = alice.at(&mut world, path);

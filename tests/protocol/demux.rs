@@ -97,18 +97,45 @@ fn a_datagram_shorter_than_its_header_is_met_with_silence() {
 /// DEMUX-007.
 #[test]
 fn plain_datagrams_do_not_reach_the_allocation_of_a_protected_transport() {
+    for transport in [Transport::Tls, Transport::Dtls] {
+        let mut world = world();
+        let path = Path { transport, ..udp(ALICE) };
+        let alice = world.login(path, "alice", "secret");
+        world.allocate(&alice);
+        alice.permit(&mut world, &[PEER]);
+        let plain = world.login(udp(ALICE), "alice", "secret");
+        let answer = plain.refresh(&mut world, Some(0));
+        assert_eq!(answer.code(), Some(437));
+        assert!(is_protected(&answer, &plain));
+        assert_eq!(dropped(&plain.send(&mut world, PEER, b"x")), Reason::NoAllocation);
+        assert!(world.server.has_allocation(&path), "what {transport:?} protects stands");
+        assert_eq!(to_peer(&alice.send(&mut world, PEER, b"x")).1, b"x");
+    }
+}
+
+/// A message to a DTLS client fits one record, or it is not sent: records are not joined again.
+#[test]
+fn what_fits_no_record_is_not_sent_over_dtls() {
     let mut world = world();
-    let tls = Path { transport: Transport::Tls, ..udp(ALICE) };
-    let alice = world.login(tls, "alice", "secret");
-    world.allocate(&alice);
-    alice.permit(&mut world, &[PEER]);
-    let plain = world.login(udp(ALICE), "alice", "secret");
-    let answer = plain.refresh(&mut world, Some(0));
-    assert_eq!(answer.code(), Some(437));
-    assert!(is_protected(&answer, &plain));
-    assert_eq!(dropped(&plain.send(&mut world, PEER, b"x")), Reason::NoAllocation);
-    assert!(world.server.has_allocation(&tls), "what TLS protects stands");
-    assert_eq!(to_peer(&alice.send(&mut world, PEER, b"x")).1, b"x");
+    let alice = world.login(dtls(ALICE, 1), "alice", "secret");
+    let relayed = world.allocate(&alice);
+    alice.bind(&mut world, 0x4000, PEER);
+    let longest = (1 << 14) - 4;
+    assert_eq!(to_client(&world.peer(PEER, relayed, &vec![7; longest])).len(), 1 << 14);
+    assert_eq!(dropped(&world.peer(PEER, relayed, &vec![7; longest + 1])), Reason::TooBig);
+}
+
+/// A message that was cut in two is no message over DTLS, whichever half comes, and the halves are not joined.
+#[test]
+fn halves_of_a_message_are_not_joined_over_dtls() {
+    let mut world = world();
+    let request = binding(&mut world);
+    for at in [1, 4, 8, 19] {
+        let (first, second) = request.split_at(at);
+        silence(&mut world, dtls(ALICE, 1), first);
+        silence(&mut world, dtls(ALICE, 1), second);
+    }
+    assert_eq!(world.ask(dtls(ALICE, 1), &request).xor(attribute::XOR_MAPPED_ADDRESS), [addr(ALICE)]);
 }
 
 /// DEMUX-009.
@@ -141,7 +168,7 @@ fn channel_data_without_an_allocation_leaves_no_trace() {
 /// FRAME-004, FRAME-021.
 #[test]
 fn channel_data_is_padded_on_a_stream_and_nowhere_else() {
-    for (path, padded) in [(udp(ALICE), false), (tcp(ALICE, 1), true)] {
+    for (path, padded) in [(udp(ALICE), false), (dtls(ALICE, 1), false), (tcp(ALICE, 1), true)] {
         let mut world = world();
         let alice = world.login(path, "alice", "secret");
         let relayed = world.allocate(&alice);

@@ -135,11 +135,11 @@ fn a_refusal_takes_no_detour() {
     }
 }
 
-/// NBD-013: a connection has one other end, but the client may connect to the other address.
+/// NBD-013: a connection or a session has one other end, but the client may connect to the other address.
 #[test]
-fn a_stream_is_told_the_other_address_and_refused_a_change() {
+fn a_session_is_told_the_other_address_and_refused_a_change() {
     let mut world = world();
-    for transport in [Transport::Tcp, Transport::Tls] {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Dtls] {
         let path = Path { transport, ..to(FOURS[0][0]) };
         let (answered, answer) = answers(&mut world, path, &[]);
         assert_eq!((answered, named(&answer, attribute::OTHER_ADDRESS)), (path, addr(FOURS[0][3])));

@@ -39,6 +39,11 @@ pub fn tcp(client: &str, link: u32) -> Path {
     Path { transport: Transport::Tcp, link, ..udp(client) }
 }
 
+/// The path of a DTLS client; `link` is its session.
+pub fn dtls(client: &str, link: u32) -> Path {
+    Path { transport: Transport::Dtls, link, ..udp(client) }
+}
+
 /// What came out of the core for one input, besides the actions that the harness carries out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Out {

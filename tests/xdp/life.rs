@@ -146,7 +146,7 @@ fn a_route_of_a_connection_is_not_taken() {
         return;
     }
     net::with_kernel(Mode::Generic, false, |kernel| {
-        for transport in [Transport::Tcp, Transport::Tls] {
+        for transport in [Transport::Tcp, Transport::Tls, Transport::Dtls] {
             let route = route(0);
             let route = Route { path: Path { transport, ..route.path }, ..route };
             kernel.add(&route);
