@@ -11,7 +11,8 @@ use crate::auth::peers::{Policy, Rules};
 use crate::auth::token::Tokens;
 use crate::auth::{Credentials, Secret, rest};
 use crate::config::{self, Config, ListenKey, UserSecret};
-use crate::io::tls::{Acceptor, Pair, Terms};
+use crate::io::dtls;
+use crate::io::tls::{Acceptor, BadCertificate, Pair, Terms};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
 use crate::turn::limits::{Ledger, Quotas, Share};
 use crate::turn::realm::{Doors, Realm};
@@ -64,13 +65,14 @@ struct Plan {
     sockets: SocketOptions,
     workers: usize,
     tls: Option<Arc<Acceptor>>,
+    dtls: Option<Arc<dtls::Acceptor>>,
 }
 
 impl Plan {
     /// Reads certificates and addresses of the host, and readies the kernel path; binds nothing.
     fn new(config: &Config, is_fresh: bool) -> Result<Self> {
         let hosts = Hosts::of(config)?;
-        let tls = acceptor(config)?;
+        let (tls, dtls) = (acceptor(config)?, dtls_acceptor(config)?);
         let kernel = kernel::open(config, &hosts, is_fresh);
         let options = Options { routes: kernel.is_some(), ..options(config, &hosts) };
         let realms = realms(config, &hosts)?;
@@ -82,7 +84,8 @@ impl Plan {
                     config.limits.source_connections,
                     kernel,
                 )
-                .with_web(web(config)),
+                .with_web(web(config))
+                .with_dtls(dtls.clone()),
             ),
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref())).collect(),
             setup: Setup {
@@ -100,6 +103,7 @@ impl Plan {
             },
             workers: workers(config),
             tls,
+            dtls,
         })
     }
 
@@ -109,8 +113,9 @@ impl Plan {
         let options = SocketOptions { device: None, ..self.sockets.clone() };
         Sockets::open(&self.listen, self.workers, &options).map_err(|failed| {
             let is_udp = failed.protocol == "UDP";
-            let is_it =
-                |at: &&config::Listener| at.addr == failed.addr && if is_udp { at.udp } else { at.tcp || at.tls };
+            let is_it = |at: &&config::Listener| {
+                at.addr == failed.addr && if is_udp { at.udp || at.dtls } else { at.tcp || at.tls }
+            };
             let key = config.listen.iter().find(is_it).map_or(ListenKey::Port, |at| at.key);
             anyhow!("{failed}; {}", remedy(failed.error.kind(), key))
         })
@@ -180,11 +185,19 @@ impl Plan {
             Ok(()) => tracing::info!("reload: log reopened"),
             Err(error) => tracing::warn!(%error, "reload: the log file cannot be opened; the old one stays in use"),
         }
-        let Some(acceptor) = &self.tls else { return };
-        match acceptor.reload() {
-            Ok(()) => tracing::info!(certificates = acceptor.count(), "reload: certificates read"),
+        if self.tls.is_none() && self.dtls.is_none() {
+            return;
+        }
+        match self.reload_certificates() {
+            Ok(()) => tracing::info!("reload: certificates read"),
             Err(error) => tracing::warn!(%error, "reload: certificates stay as they were"),
         }
+    }
+
+    /// Reads the certificates again, those of DTLS only if those of TLS are good: the files are the same.
+    fn reload_certificates(&self) -> Result<(), BadCertificate> {
+        self.tls.as_ref().map_or(Ok(()), |acceptor| acceptor.reload())?;
+        self.dtls.as_ref().map_or(Ok(()), |acceptor| acceptor.reload())
     }
 }
 
@@ -433,7 +446,7 @@ fn rules(config: &Config, hosts: &Hosts) -> Rules {
     relays.extend(public.clone());
     let (peers, own) = (&config.peers, hosts.all.iter().copied().chain(public));
     // A port that serves TCP alone may be any client's and any peer's on UDP.
-    let udp = config.listen.iter().filter(|at| at.udp);
+    let udp = config.listen.iter().filter(|at| at.udp || at.dtls);
     Rules {
         allow: peers.allow.clone(),
         deny: peers.deny.clone(),
@@ -477,15 +490,27 @@ fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>> {
     if !config.listen.iter().any(|at| at.tls) {
         return Ok(None);
     }
+    Ok(Some(Arc::new(Acceptor::new(terms(config)).map_err(|error| anyhow!("TLS: {error}"))?)))
+}
+
+/// The certificates for DTLS, if it is served anywhere.
+fn dtls_acceptor(config: &Config) -> Result<Option<Arc<dtls::Acceptor>>> {
+    if !config.listen.iter().any(|at| at.dtls) {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(dtls::Acceptor::new(terms(config)).map_err(|error| anyhow!("DTLS: {error}"))?)))
+}
+
+/// On what terms both are served.
+fn terms(config: &Config) -> Terms {
     let pair = |c: &config::Certificate| Pair { chain: c.chain.clone(), key: c.key.clone() };
     let tls = &config.tls;
-    let terms = Terms {
+    Terms {
         pairs: tls.certificates.iter().map(pair).collect(),
         authorities: tls.client_authorities.clone(),
         only_13: tls.only_13,
         suites: tls.suites.clone(),
-    };
-    Ok(Some(Arc::new(Acceptor::new(terms).map_err(|error| anyhow!("TLS: {error}"))?)))
+    }
 }
 
 /// What is served by HTTP.
@@ -502,7 +527,7 @@ fn web(config: &Config) -> Web {
 /// # Errors
 /// Which file is wrong, and why: the server would not start.
 pub fn certificates(config: &Config) -> Result<(), String> {
-    acceptor(config).map(drop).map_err(|error| error.to_string())
+    acceptor(config).and_then(|_| dtls_acceptor(config)).map(drop).map_err(|error| error.to_string())
 }
 
 /// What is served at a listening address.
@@ -512,7 +537,7 @@ fn listen_address(config: &Config, at: &config::Listener, tls: Option<&Arc<Accep
     let proxies = at.proxied.then(|| Arc::from(config.proxy.from.as_slice()));
     let stream =
         (at.tcp || tls.is_some()).then(|| StreamListener { tcp: at.tcp, tls, legacy, proxies: proxies.clone() });
-    ListenAddress { addr: at.addr, udp: at.udp, stream, proxies }
+    ListenAddress { addr: at.addr, udp: at.udp, dtls: at.dtls, stream, proxies }
 }
 
 /// How many workers there are: one for each core, unless fewer are wanted.
@@ -535,8 +560,8 @@ fn fresh_user(config: &mut Config) -> Result<Option<String>> {
 /// Says what runs; to whom nobody was named, also how to use it.
 fn announce(config: &Config, fresh: Option<&str>) {
     for listener in &config.listen {
-        let (udp, tcp, tls, proxied) = (listener.udp, listener.tcp, listener.tls, listener.proxied);
-        tracing::info!(address = %listener.addr, udp, tcp, tls, proxied, "serving");
+        let config::Listener { addr, udp, tcp, tls, dtls, proxied, .. } = listener;
+        tracing::info!(address = %addr, udp, tcp, tls, dtls, proxied, "serving");
     }
     let Some(password) = fresh else { return };
     let hosts = config::Hosts::find(config, None);

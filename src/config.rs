@@ -137,6 +137,8 @@ pub struct Listener {
     pub tcp: bool,
     /// Serve TLS here; beside `tcp` on one port the first byte tells them apart.
     pub tls: bool,
+    /// Serve DTLS here; beside `udp` the first byte of a datagram tells them apart.
+    pub dtls: bool,
     /// Serve clients here that come by a proxy, and no others: everything begins with its header.
     pub proxied: bool,
     /// The key from which it has its port.
@@ -473,6 +475,8 @@ pub struct Alternate {
     pub tcp: bool,
     /// Clients over TLS are sent there.
     pub tls: bool,
+    /// Clients over DTLS are sent there.
+    pub dtls: bool,
     /// The name in its certificate.
     pub name: Option<String>,
     /// Its share of clients.

@@ -25,7 +25,12 @@ fn own(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
 
 /// A server as the core knows it.
 fn target(server: &Alternate) -> Target {
-    let transports = [(server.udp, Transport::Udp), (server.tcp, Transport::Tcp), (server.tls, Transport::Tls)];
+    let transports = [
+        (server.udp, Transport::Udp),
+        (server.tcp, Transport::Tcp),
+        (server.tls, Transport::Tls),
+        (server.dtls, Transport::Dtls),
+    ];
     Target {
         addr: server.addr,
         transports: transports.into_iter().filter(|(served, _)| *served).map(|(_, transport)| transport).collect(),

@@ -14,7 +14,7 @@ pub(crate) fn read(text: &str) -> Result<Alternate, String> {
     };
     let (host, query) = rest.split_once('?').unwrap_or((rest, ""));
     let addr = host_and_port(host, if secure { 5349 } else { 3478 })?;
-    let mut server = Alternate { addr, udp: !secure, tcp: !secure, tls: secure, name: None, weight: 1 };
+    let mut server = Alternate { addr, udp: !secure, tcp: !secure, tls: secure, dtls: secure, name: None, weight: 1 };
     for part in query.split('&').filter(|part| !part.is_empty()) {
         parameter(&mut server, part)?;
     }
@@ -58,8 +58,8 @@ fn transport(server: &mut Alternate, word: &str) -> Result<(), String> {
     match (word, server.tls) {
         ("udp", false) => server.tcp = false,
         ("tcp", false) => server.udp = false,
-        ("tcp", true) => {}
-        ("udp", true) => return Err("no client comes over DTLS; write turns: with transport=tcp".to_owned()),
+        ("tcp", true) => server.dtls = false,
+        ("udp", true) => server.tls = false,
         _ => return Err(format!("transport {word:?} is neither udp nor tcp")),
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::auth::key::{NotAllowed, Part, opaque_string};
+use crate::io;
 use crate::turn::Addresses;
 use crate::turn::discovery::Quad;
 
@@ -121,9 +122,12 @@ impl Config {
 
     /// Checks that TLS has certificates and certificates have TLS.
     fn certificates(&self, review: &mut Review) {
-        let tls = self.listen.iter().any(|l| l.tls);
+        let tls = self.listen.iter().any(|l| l.tls || l.dtls);
+        let dtls = self.listen.iter().any(|l| l.dtls);
         let none = self.tls.certificates.is_empty();
         review.error(tls && none, "listen.extra", "TLS needs a certificate; give tls.certificate and tls.key");
+        review.error(dtls && !io::dtls::SERVED, "listen.extra", NO_DTLS);
+        review.error(dtls && self.tls.only_13, "listen.extra", NO_DTLS_13);
         review.risk(
             !tls && !none,
             "tls.certificate",
@@ -192,8 +196,16 @@ impl Config {
 /// Returns whether two listeners want the same socket.
 fn collide(a: &Listener, b: &Listener) -> bool {
     let streams = (a.tcp || a.tls) && (b.tcp || b.tls);
-    a.addr == b.addr && (streams || (a.udp && b.udp))
+    a.addr == b.addr && (streams || ((a.udp || a.dtls) && (b.udp || b.dtls)))
 }
+
+/// Why DTLS is refused.
+pub(super) const NO_DTLS: &str =
+    "this build serves no DTLS; build with `cargo build --release --features dtls`, or leave DTLS out";
+
+/// Why DTLS is refused beside TLS 1.3 alone.
+pub(super) const NO_DTLS_13: &str =
+    "DTLS is served in version 1.2, which tls.require-1-3 (no-tlsv1_2) refuses; leave one out";
 
 /// Checks relay addresses and ports.
 fn relay(relay: &Relay, review: &mut Review) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::setting::{Remark, Site};
 use crate::auth::key::{NotAllowed, Part, opaque_string};
+use crate::io;
 use crate::turn::discovery::Quad;
 
 use super::{
@@ -64,8 +65,19 @@ pub(crate) struct Listen {
     pub(crate) tcp: bool,
     /// Serve TLS, if there is a certificate.
     pub(crate) tls: bool,
+    /// Serve DTLS, if there is a certificate.
+    pub(crate) dtls: bool,
     /// Further listeners.
     pub(crate) extra: Vec<Extra>,
+}
+
+/// What is served at a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Transports {
+    pub(crate) udp: bool,
+    pub(crate) tcp: bool,
+    pub(crate) tls: bool,
+    pub(crate) dtls: bool,
 }
 
 /// A further listener.
@@ -73,8 +85,8 @@ pub(crate) struct Listen {
 pub(crate) struct Extra {
     /// Its address and port.
     pub(crate) addr: SocketAddr,
-    /// UDP, TCP, TLS; none means those that are on.
-    pub(crate) transports: Option<(bool, bool, bool)>,
+    /// The transports; none means those that are on.
+    pub(crate) transports: Option<Transports>,
     /// Clients come by a proxy.
     pub(crate) proxied: bool,
 }
@@ -106,7 +118,8 @@ impl Draft {
         self.pair_certificates(errors);
         let users = std::mem::take(&mut self.config.auth.users).into_iter().zip(self.user_sites.drain(..));
         self.config.auth.users = join_users(users, errors);
-        self.config.listen = self.listen.resolve(!self.config.tls.certificates.is_empty());
+        let dtls = io::dtls::SERVED && !self.config.tls.only_13;
+        self.config.listen = self.listen.resolve(!self.config.tls.certificates.is_empty(), dtls);
         if self.config.protocol.discovery {
             self.config.discovery = self.listen.quads();
         }
@@ -176,6 +189,7 @@ impl Listen {
             udp: self.udp,
             tcp: self.tcp,
             tls: false,
+            dtls: false,
             proxied: false,
             key: ListenKey::AlternatePort,
         };
@@ -185,25 +199,28 @@ impl Listen {
     /// Returns the listeners: both ports of every address, then the further ones.
     ///
     /// TLS is served where TCP is, as coturn does it: the first byte of a connection tells.
-    fn resolve(&self, certificate: bool) -> Vec<Listener> {
+    /// DTLS is served where UDP is, and on the port of TLS.
+    fn resolve(&self, certificate: bool, dtls: bool) -> Vec<Listener> {
         let tls = self.tls && certificate;
+        let dtls = self.dtls && self.udp && certificate && dtls;
         let mut listeners = Vec::new();
         for &addr in &self.addresses {
             let addr = SocketAddr::new(addr, self.port);
             let (udp, tcp, key) = (self.udp, self.tcp, ListenKey::Port);
-            merge(&mut listeners, Listener { addr, udp, tcp, tls, proxied: false, key });
+            merge(&mut listeners, Listener { addr, udp, tcp, tls, dtls, proxied: false, key });
         }
-        for &addr in self.addresses.iter().filter(|_| tls) {
+        for &addr in self.addresses.iter().filter(|_| tls || dtls) {
             let addr = SocketAddr::new(addr, self.tls_port);
-            let (udp, tcp, key) = (false, self.tcp, ListenKey::TlsPort);
-            merge(&mut listeners, Listener { addr, udp, tcp, tls, proxied: false, key });
+            let (udp, tcp, key) = (false, self.tcp && tls, ListenKey::TlsPort);
+            merge(&mut listeners, Listener { addr, udp, tcp, tls, dtls, proxied: false, key });
         }
         listeners.extend(self.behind_proxies(tls));
         listeners.extend(self.extra.iter().map(|extra| {
-            let (udp, tcp, tls) = extra.transports.unwrap_or((self.udp, self.tcp, tls));
-            Listener { addr: extra.addr, udp, tcp, tls, proxied: extra.proxied, key: ListenKey::Extra }
+            let on = Transports { udp: self.udp, tcp: self.tcp, tls, dtls: dtls && !extra.proxied };
+            let Transports { udp, tcp, tls, dtls } = extra.transports.unwrap_or(on);
+            Listener { addr: extra.addr, udp, tcp, tls, dtls, proxied: extra.proxied, key: ListenKey::Extra }
         }));
-        listeners.retain(|l| l.udp || l.tcp || l.tls);
+        listeners.retain(|l| l.udp || l.tcp || l.tls || l.dtls);
         listeners
     }
 
@@ -213,7 +230,7 @@ impl Listen {
         let (udp, tcp, proxied, key) = (false, self.tcp, true, ListenKey::ProxyPort);
         let addresses = self.addresses.iter();
         let all = addresses.filter_map(move |ip| Some(SocketAddr::new(*ip, port?)));
-        all.map(move |addr| Listener { addr, udp, tcp, tls, proxied, key })
+        all.map(move |addr| Listener { addr, udp, tcp, tls, dtls: false, proxied, key })
     }
 }
 
@@ -230,6 +247,7 @@ fn merge(listeners: &mut Vec<Listener>, new: Listener) {
             old.udp |= new.udp;
             old.tcp |= new.tcp;
             old.tls |= new.tls;
+            old.dtls |= new.dtls;
         }
         None => listeners.push(new),
     }

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::check::Review;
+use super::check::{NO_DTLS, NO_DTLS_13, Review};
 use super::draft::{Draft, cores};
 use super::key::Key;
 use super::setting::{Reading, Remark, Setting, Site, Value};
 use super::table::KEYS;
 use super::{Config, coturn, environment, native, realm};
+use crate::io;
 
 /// Where the configuration comes from, so that it can be read again.
 #[derive(Default)]
@@ -178,6 +179,10 @@ fn judge(readings: &[&Reading], settings: &[Setting], config: &Config, review: &
     review.error(coturn && config.wants_fresh_user(), "", NO_CREDENTIALS);
     review.risk(coturn && private_peers, "peers.allow-private", PRIVATE_PEERS);
     review.risk(no_certificate && is_given("listen.tls-port"), "listen.tls-port", NO_CERTIFICATE);
+    let dtls =
+        given.iter().any(|s| s.key.path == "listen.dtls" && matches!(&s.value, Value::Text(text) if text == "true"));
+    review.error(dtls && !io::dtls::SERVED, "listen.dtls", NO_DTLS);
+    review.error(dtls && config.tls.only_13, "listen.dtls", NO_DTLS_13);
     review.risk(stored_keys(config) && !is_given("auth.realm"), "auth.realm", NO_REALM);
     review.errors.extend(contradiction(readings, config));
 }

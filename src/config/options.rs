@@ -52,7 +52,6 @@ pub(crate) fn find(name: &str) -> Option<&'static Other> {
     OTHERS.iter().find(|other| other.name == name)
 }
 
-const DTLS: Fate = Planned("clients over DTLS are not served");
 const DATABASE: Fate = Planned("databases are not read; users and secrets stand in the configuration");
 const METRICS: Fate = Planned("no metrics are served");
 const CONTROL: Fate = Planned("there is no control socket");
@@ -75,8 +74,6 @@ pub(crate) static OTHERS: &[Other] = &[
     flag("response-origin-only-with-rfc5780", Implied("RESPONSE-ORIGIN belongs to NAT behaviour discovery alone")),
     valued("listening-device", Planned("clients are served whatever the device; listening-ip narrows it")).short('d'),
     flag("udp-self-balance", Planned("clients are not spread over listeners; the kernel spreads them over workers")),
-    flag("dtls", DTLS),
-    flag("no-dtls", Opposite("dtls")),
     valued("cpus", Implied("the cores are those that the system lets the process use")),
     flag("server-relay", Refused("it lets any peer reach a client without a permission; remove the line")),
     flag("multiplex-peer", SHARED_RELAY),

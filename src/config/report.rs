@@ -33,7 +33,7 @@ pub fn report(config: &Config) -> String {
 
 /// Writes an address with its transports, and whether clients come there by a proxy.
 fn listener_line(listener: &Listener) -> String {
-    let named = [(listener.udp, "udp"), (listener.tcp, "tcp"), (listener.tls, "tls")];
+    let named = [(listener.udp, "udp"), (listener.tcp, "tcp"), (listener.tls, "tls"), (listener.dtls, "dtls")];
     let on: Vec<&str> = named.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
     let behind = if listener.proxied { ", behind a proxy" } else { "" };
     format!("{} {}{behind}", listener.addr, on.join(" "))

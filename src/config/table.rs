@@ -79,8 +79,11 @@ pub(crate) static KEYS: &[Key] = &[
     key("listen.tls", Flag(|d| &mut d.listen.tls), &["true"],
         "Serve clients over TLS, once there is a certificate.")
         .coturn(&[not("no-tls")]),
+    key("listen.dtls", Flag(|d| &mut d.listen.dtls), &["true"],
+        "Serve clients over DTLS on both ports, once there is a certificate and where UDP is on; a build without DTLS serves none.")
+        .coturn(&[same("dtls"), not("no-dtls")]),
     key("listen.extra",
-        List("a listener such as udp://192.0.2.1:53 or tcp+tls://[::]:443", |d, t| push(&mut d.listen.extra, value::listener(t))), &[],
+        List("a listener such as udp+dtls://192.0.2.1:53 or tcp+tls://[::]:443", |d, t| push(&mut d.listen.extra, value::listener(t))), &[],
         "Further listeners: tcp+tls://[::]:443, or 192.0.2.1:53 with every transport that is on; proxy+tcp+tls:// or proxy+udp:// for clients that come by a proxy.")
         .coturn(&[same("aux-server")]),
 
@@ -280,7 +283,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("redirect.servers",
         List("a server such as turn:192.0.2.7:3478?transport=udp or turns:192.0.2.7?name=turn.example.org&weight=2",
             |d, t| push(&mut d.config.redirect.servers, super::alternate::read(t))), &[],
-        "Servers for clients of the same transport and family: turn:ADDRESS:PORT?transport=udp, with &weight=2 for a double share, with &name=NAME for the name in a TLS certificate. Without transport, turn: is for UDP and TCP.")
+        "Servers for clients of the same transport and family: turn:ADDRESS:PORT?transport=udp, with &weight=2 for a double share, with &name=NAME for the name in a TLS certificate. Without transport, turn: is for UDP and TCP, turns: for TLS and DTLS.")
         .coturn(&[how("alternate-server", How::With(plain_alternate)),
                   how("tls-alternate-server", How::With(tls_alternate)),
                   how("udp-alternate-server", How::With(udp_alternate)),

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::draft::Extra;
+use super::draft::{Extra, Transports};
 use super::{External, OauthKey, User, UserSecret};
 use crate::auth::token::Cipher;
 use base64::Engine;
@@ -109,22 +109,26 @@ pub(crate) fn listener(text: &str) -> Result<Extra, String> {
     let Some((scheme, addr)) = text.split_once("://") else {
         return Ok(Extra { addr: socket(text)?, transports: None, proxied: false });
     };
-    let (mut transports, mut proxied) = ((false, false, false), false);
+    let (mut transports, mut proxied) = (Transports::default(), false);
     for word in scheme.split('+') {
         match word {
-            "udp" => transports.0 = true,
-            "tcp" => transports.1 = true,
-            "tls" => transports.2 = true,
+            "udp" => transports.udp = true,
+            "tcp" => transports.tcp = true,
+            "tls" => transports.tls = true,
+            "dtls" => transports.dtls = true,
             "proxy" => proxied = true,
             _ => {
                 return Err(format!(
-                    "{word:?} is not a transport; write udp, tcp, tls or several, as in tcp+tls://[::]:443, \
+                    "{word:?} is not a transport; write udp, tcp, tls, dtls or several, as in tcp+tls://[::]:443, \
                      after proxy+ where a proxy's header comes first"
                 ));
             }
         }
     }
-    if transports == (false, false, false) {
+    if transports.dtls && proxied {
+        return Err("DTLS is not served behind a proxy; remove dtls".to_owned());
+    }
+    if transports == Transports::default() {
         return Err(format!("{text:?} says not what comes by the proxy; write proxy+tcp+tls://{addr}, or proxy+udp"));
     }
     Ok(Extra { addr: socket(addr)?, transports: Some(transports), proxied })

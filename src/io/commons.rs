@@ -1,5 +1,6 @@
 //! What all workers share: looked at when something begins or ends, never for a packet.
 
+use super::dtls;
 use super::http::Web;
 use super::mail::{Mail, MailBox};
 use crate::dataplane::xdp::Kernel;
@@ -20,6 +21,7 @@ pub struct Commons {
     handshakes: Mutex<Sources>,
     kernel: Option<Kernel>,
     web: Web,
+    dtls: Option<Arc<dtls::Acceptor>>,
     workers: Mutex<Vec<Member>>,
 }
 
@@ -64,6 +66,7 @@ impl Commons {
             handshakes: Mutex::new(Sources::new(HANDSHAKES)),
             kernel,
             web: Web::default(),
+            dtls: None,
             workers: Mutex::default(),
         }
     }
@@ -72,6 +75,17 @@ impl Commons {
     #[must_use]
     pub fn with_web(self, web: Web) -> Self {
         Self { web, ..self }
+    }
+
+    /// Serves DTLS, where a listener does.
+    #[must_use]
+    pub fn with_dtls(self, dtls: Option<Arc<dtls::Acceptor>>) -> Self {
+        Self { dtls, ..self }
+    }
+
+    /// What begins sessions of DTLS, if there is something.
+    pub(crate) fn dtls(&self) -> Option<&Arc<dtls::Acceptor>> {
+        self.dtls.as_ref()
     }
 
     /// What is served by HTTP.

@@ -5,12 +5,13 @@
 //! about each datagram, (5) does what the core asks for, (6) sends what has gathered, by socket.
 //!
 //! To read in this order: `worker`, then `udp`, `relay` and `outbox` for datagrams, then `stream`, `connection`,
-//! `session`, `incoming` and `outgoing` for TCP and TLS, `proxy` for clients that come by one, `mail` for what workers tell each other, `tcp` and `joint` for TCP relays, and `http` for who
+//! `session`, `incoming` and `outgoing` for TCP and TLS, `proxy` for clients that come by one, `dtls` for clients under DTLS, `mail` for what workers tell each other, `tcp` and `joint` for TCP relays, and `http` for who
 //! is no client. The system calls are in `sys`.
 
 pub mod clock;
 mod commons;
 mod connection;
+pub mod dtls;
 mod http;
 mod incoming;
 mod joint;
@@ -71,6 +72,8 @@ pub struct ListenAddress {
     pub addr: SocketAddr,
     /// UDP is served.
     pub udp: bool,
+    /// DTLS is served beside it; the first byte of a datagram tells.
+    pub dtls: bool,
     /// Streams that are served.
     pub stream: Option<StreamListener>,
     /// The proxies by which clients come over UDP, if they come so and no other way.
@@ -117,7 +120,7 @@ impl Sockets {
                 continue;
             }
             let failed = |protocol| move |error| CannotListen { addr: address.addr, protocol, error };
-            if address.udp {
+            if address.udp || address.dtls {
                 let pairs = udp::listen(address.addr, workers, options).map_err(failed("UDP"))?;
                 let listener = |sockets| worker::Listener::new(address, sockets);
                 all.iter_mut().zip(pairs).for_each(|(all, pair)| all.udp.push(listener(pair)));

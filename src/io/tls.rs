@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The protocols of RFC 7443.
-const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
+pub(super) const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 
 /// Accepts TLS connections with the certificates of the moment.
 pub struct Acceptor {
@@ -51,6 +51,16 @@ const SUITES: [(&str, SupportedCipherSuite); 9] = [
     ("ECDHE-RSA-AES128-GCM-SHA256", suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256),
     ("ECDHE-RSA-CHACHA20-POLY1305", suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256),
 ];
+
+impl Terms {
+    /// The suites of version 1.2, as OpenSSL lists them: those that are named, or all.
+    #[cfg(feature = "dtls")]
+    pub(super) fn ciphers_of_12(&self) -> String {
+        let wanted = |(_, suite): &(&str, SupportedCipherSuite)| is_wanted(*suite, &self.suites);
+        let of_12 = SUITES.into_iter().filter(|(_, suite)| !Suite(*suite).is_13()).filter(wanted);
+        of_12.map(|(name, _)| name).collect::<Vec<_>>().join(":")
+    }
+}
 
 impl Suite {
     /// The version that it belongs to is TLS 1.3.
@@ -96,6 +106,13 @@ impl fmt::Display for BadCertificate {
 }
 
 impl std::error::Error for BadCertificate {}
+
+impl BadCertificate {
+    /// Names the file, and what is wrong with it.
+    pub(super) fn new(file: impl AsRef<Path>, why: &str) -> Self {
+        Self { file: file.as_ref().to_owned(), why: why.to_owned() }
+    }
+}
 
 impl Acceptor {
     /// Reads the certificates.

@@ -4,12 +4,14 @@
 //! accepted, one [`Server`] and the relay sockets of its allocations. Both directions of a flow meet here,
 //! so nothing is locked or queued for a packet.
 
+mod dtls;
 mod roaming;
 mod streams;
 mod tcp;
 
 use super::clock;
 use super::commons::{Commons, Deposit};
+use super::dtls::{Brought, Parts, Sessions, is_dtls};
 use super::mail::{Mail, MailBox};
 use super::outbox::{Address, Outbox};
 use super::proxy::{Guests, Proxies, is_guest, knows};
@@ -61,12 +63,16 @@ pub(crate) struct Listener {
     sockets: ListenerPair,
     /// The proxies by which clients come, if they come so and no other way.
     proxies: Option<Proxies>,
+    /// Plain datagrams are served.
+    plain: bool,
+    /// DTLS is.
+    dtls: bool,
 }
 
 impl Listener {
     /// A listener at this address, with its sockets.
     pub(super) fn new(address: &ListenAddress, sockets: ListenerPair) -> Self {
-        Self { addr: address.addr, sockets, proxies: address.proxies.clone() }
+        Self { addr: address.addr, sockets, proxies: address.proxies.clone(), plain: address.udp, dtls: address.dtls }
     }
 }
 
@@ -86,6 +92,10 @@ pub(crate) struct Worker {
     listeners: Vec<Listener>,
     /// Clients that come by a proxy over UDP.
     guests: Guests,
+    /// Clients under DTLS, if they are served, and room for what they say.
+    dtls: Option<Sessions>,
+    brought: Brought,
+    sealed: Parts,
     relays: Relays,
     tcp: TcpRelays,
     /// What the connection of the client that is being served is to become.
@@ -114,6 +124,7 @@ impl Worker {
     ) -> io::Result<Self> {
         let (epoll, now) = (Rc::new(Epoll::new()?), clock::now());
         epoll.add(owner, Source::Owner.token())?;
+        let dtls = commons.dtls().map(|acceptor| Sessions::new(acceptor.engine(), Arc::clone(&commons), now.time));
         let (mail, door) = MailBox::new()?;
         epoll.add(&door, Source::Mail.token())?;
         let mail = Arc::new(mail);
@@ -138,6 +149,9 @@ impl Worker {
             events: Events::new(EVENTS),
             listeners,
             guests: Guests::default(),
+            dtls,
+            brought: Brought::default(),
+            sealed: Parts::default(),
             inbox: Inbox::new(SLOTS),
             used: 0,
             outbox: Outbox::new(),
@@ -209,6 +223,7 @@ impl Worker {
             self.server.handle_timeout(self.now);
             self.drain();
         }
+        self.tend_sessions();
         self.streams.resume();
         while let Some(index) = self.next_idle() {
             self.end_stream(index);
@@ -295,8 +310,15 @@ impl Worker {
                 if listener.proxies.is_some() {
                     return self.take_from_proxy(path, datagram);
                 }
+                let (plain, dtls) = (listener.plain, listener.dtls);
                 for part in datagram.segments() {
-                    self.take_from_client(path, datagram, part);
+                    if dtls && is_dtls(self.inbox.part(part.0, part.1)) {
+                        self.take_record(path, part);
+                    } else if plain {
+                        self.take_from_client(path, datagram, part);
+                    } else {
+                        self.server.count_drop(Reason::UnknownProtocol);
+                    }
                     self.drain();
                 }
             }
@@ -359,6 +381,12 @@ impl Worker {
                 let Some(address) = client_address(&self.listeners, &self.guests, &path, datagram.tos) else { return };
                 self.outbox.push_received(address, head, &self.inbox, body);
             }
+            Verdict::ToClient { path, head, body } if path.transport == Transport::Dtls => {
+                for part in [head.as_bytes(), body, &[0; 3][..head.pad()]] {
+                    self.reply.extend_from_slice(part);
+                }
+                self.say_reply(path, datagram.tos);
+            }
             Verdict::ToClient { path, head, body } => {
                 if !self.streams.push_data(&path, &head, body, self.now.time) {
                     self.server.count_drop(Reason::SlowClient);
@@ -379,12 +407,14 @@ impl Worker {
 
     /// Sends a message to a client.
     fn send(&mut self, path: Path, message: &[u8]) {
-        if path.transport == Transport::Udp {
-            if let Some(address) = client_address(&self.listeners, &self.guests, &path, 0) {
-                self.outbox.push_copy(address, Head::EMPTY, message);
+        match path.transport {
+            Transport::Udp => {
+                if let Some(address) = client_address(&self.listeners, &self.guests, &path, 0) {
+                    self.outbox.push_copy(address, Head::EMPTY, message);
+                }
             }
-        } else {
-            self.streams.push_message(&path, message);
+            Transport::Dtls => self.say(path, message, 0),
+            Transport::Tcp | Transport::Tls => self.streams.push_message(&path, message),
         }
     }
 

@@ -41,7 +41,7 @@ impl Server {
     /// the connection is secret (RFC 8016 §5).
     pub(super) fn may_roam(&self, path: &Path) -> Result<(), Refusal> {
         let options = &self.setup.options;
-        let safe = !options.anonymous || path.transport == Transport::Tls;
+        let safe = !options.anonymous || matches!(path.transport, Transport::Tls | Transport::Dtls);
         if options.mobility && safe { Ok(()) } else { Err(Refusal::Mobility) }
     }
 

@@ -71,7 +71,7 @@ impl Alternate {
             writer.address(attribute::ALTERNATE_SERVER, target.addr);
         }
         let domain = targets().find_map(|target| target.domain.as_ref());
-        if let Some(domain) = domain.filter(|_| path.transport == Transport::Tls) {
+        if let Some(domain) = domain.filter(|_| matches!(path.transport, Transport::Tls | Transport::Dtls)) {
             writer.attribute(attribute::ALTERNATE_DOMAIN, domain.as_bytes());
         }
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hairpin::config::{self, Certificate, DefaultFamily, External, ListenKey, Listener, User, UserSecret};
+use hairpin::io::dtls::SERVED;
 
 use crate::{assert_says, bad, good, lines, with_user};
 
@@ -28,6 +29,7 @@ fn the_file_of_a_deployment_means_what_it_says() {
                 udp: true,
                 tcp: true,
                 tls: true,
+                dtls: SERVED,
                 proxied: false,
                 key: ListenKey::Port
             },
@@ -36,6 +38,7 @@ fn the_file_of_a_deployment_means_what_it_says() {
                 udp: false,
                 tcp: true,
                 tls: true,
+                dtls: SERVED,
                 proxied: false,
                 key: ListenKey::TlsPort
             },
@@ -169,7 +172,7 @@ fn a_flag_that_says_yes_is_on() {
 
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
-    let text = "dtls\nuserdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\n\
+    let text = "userdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\n\
         prometheus\nweb-admin\ncli\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
@@ -206,8 +209,18 @@ fn something_must_be_left_to_relay() {
 }
 
 #[test]
-fn an_option_that_turns_off_what_is_not_there_may_turn_it_on() {
-    assert_says(&lines(&good("t.conf", &with_user("no-dtls=false")).warnings), "no-dtls: has no effect yet");
+fn dtls_is_asked_for_where_this_build_has_it() {
+    let with_certificate = |text: &str| with_user(&format!("cert=/c.pem\npkey=/k.pem\n{text}"));
+    let serves = |text: &str| good("t.conf", &with_certificate(text)).config.listen.iter().any(|at| at.dtls);
+    assert_eq!(serves(""), SERVED);
+    assert!(!serves("no-dtls") && !serves("no-udp") && !serves("no-tlsv1_2"));
+    if SERVED {
+        assert!(serves("dtls") && serves("aux-server=dtls://192.0.2.1:443"));
+        assert_says(&bad("t.conf", &with_certificate("dtls\nno-tlsv1_2")), "DTLS is served in version 1.2");
+    } else {
+        assert_says(&bad("t.conf", &with_certificate("dtls")), "t.conf:4: dtls: this build serves no DTLS");
+        assert_says(&bad("t.conf", &with_certificate("aux-server=dtls://192.0.2.1:443")), "--features dtls");
+    }
 }
 
 #[test]
@@ -359,10 +372,10 @@ fn a_converted_file_means_the_same() {
     let text = with_user(
         "realm=a.b\nuser=q:pa\"ss\\word\nlistening-ip=192.0.2.1\nlistening-port=03478\nno-tcp\nexternal-ip=203.0.113.1/192.0.2.1\n\
         relay-ip=192.0.2.1\nstatic-auth-secret=0123456789abcdef\nallowed-peer-ip=10.0.0.0/8\nstale-nonce=0\nverbose\nlog-min-level=error\n\
-        fingerprint=yes\nkeep-address-family\nmax-bps=1000\nmin-port=20000\ndtls\nserver-relay\nrest-api-separator=;\npidfile=/run/x",
+        fingerprint=yes\nkeep-address-family\nmax-bps=1000\nmin-port=20000\nprometheus\nserver-relay\nrest-api-separator=;\npidfile=/run/x",
     );
     let toml = config::convert("t.conf", &text).unwrap();
-    assert!(toml.contains("# t.conf:18: dtls: has no effect yet"), "{toml}");
+    assert!(toml.contains("# t.conf:18: prometheus: has no effect yet"), "{toml}");
     assert!(toml.contains("# t.conf:19: server-relay: refused"), "{toml}");
     let without_refused = text.replace("server-relay\n", "");
     assert_eq!(good("t.toml", &toml).config, good("t.conf", &without_refused).config);

@@ -53,7 +53,7 @@ fn a_small_or_privileged_range_of_ports_is_a_risk() {
 fn tls_needs_a_certificate_and_a_certificate_needs_tls() {
     error("listen.extra = \"tls://[::]:443\"\n", "t.toml:1:16: listen.extra: TLS needs a certificate");
     error("tls.certificate = \"c.pem\"\n", "give one key for each certificate");
-    risk("tls.certificate = \"c\"\ntls.key = \"k\"\nlisten.tls = false\n", "not used: TLS is off");
+    risk("tls.certificate = \"c\"\ntls.key = \"k\"\nlisten.tls = false\nlisten.dtls = false\n", "not used: TLS is off");
     risk("listen.tls-port = 443\n", "no TLS is served without a certificate");
 }
 

@@ -122,6 +122,18 @@ fn clients_that_roam_lose_nothing() {
     Run::new(&server).flags(&["-M", "-t"]).echoes();
 }
 
+/// TLS-001, TLS-004, FRAME-021: coturn's client under DTLS; one that tries 1.0 is told by an alert, and tries 1.2.
+#[cfg(feature = "dtls")]
+#[test]
+fn clients_under_dtls_lose_nothing() {
+    requires!(UCLIENT, PEER, Hairpin("one port for DTLS and plain UDP"));
+    let server = Server::start(Login::User);
+    for at in [server.secure(), server.plain()] {
+        Run::new(&server).at(at).flags(&["-S"]).echoes();
+    }
+    Run::new(&server).at(server.secure()).flags(&["-S", "-s"]).echoes();
+}
+
 /// TCP-001, TCP-005, TCP-013, TCP-020: the clients' relays connect to each other.
 #[test]
 fn clients_with_tcp_relays_lose_nothing() {

@@ -31,11 +31,20 @@ impl Stream for StreamOwned<ClientConnection, TcpStream> {
     }
 }
 
+/// Messages in both directions, each sealed by itself.
+pub trait Records: Debug + Send {
+    fn send(&mut self, message: &[u8]);
+    /// The next message, if one comes in time.
+    fn receive(&mut self, patience: Duration) -> Option<Vec<u8>>;
+    fn local(&self) -> SocketAddr;
+}
+
 /// How a client reaches the server.
 #[derive(Debug)]
 enum Link {
     Udp(UdpSocket),
     Stream { stream: Box<dyn Stream>, buffer: Vec<u8> },
+    Records(Box<dyn Records>),
 }
 
 /// What a client receives.
@@ -95,6 +104,12 @@ impl Client {
         Self::on(Link::Stream { stream: Box::new(stream), buffer: Vec::new() }, server)
     }
 
+    /// A client of these records.
+    #[cfg_attr(not(feature = "dtls"), expect(dead_code, reason = "DTLS alone has records"))]
+    pub fn with_records(records: impl Records + 'static, server: SocketAddr) -> Self {
+        Self::on(Link::Records(Box::new(records)), server)
+    }
+
     fn on(link: Link, server: SocketAddr) -> Self {
         let waiting = VecDeque::new();
         Self {
@@ -133,6 +148,7 @@ impl Client {
         match &self.link {
             Link::Udp(socket) => socket.local_addr().unwrap(),
             Link::Stream { stream, .. } => stream.socket().local_addr().unwrap(),
+            Link::Records(records) => records.local(),
         }
     }
 
@@ -156,7 +172,7 @@ impl Client {
     pub fn socket(&self) -> &UdpSocket {
         match &self.link {
             Link::Udp(socket) => socket,
-            Link::Stream { .. } => panic!("a client on a stream has no UDP socket"),
+            Link::Stream { .. } | Link::Records(_) => panic!("only a UDP client has a UDP socket"),
         }
     }
 
@@ -164,7 +180,7 @@ impl Client {
     pub fn stream(&mut self) -> &mut dyn Stream {
         match &mut self.link {
             Link::Stream { stream, .. } => stream.as_mut(),
-            Link::Udp(_) => panic!("a UDP client has no stream"),
+            Link::Udp(_) | Link::Records(_) => panic!("only a client on a stream has one"),
         }
     }
 
@@ -172,7 +188,7 @@ impl Client {
     pub fn into_stream(self) -> (Box<dyn Stream>, Vec<u8>) {
         match self.link {
             Link::Stream { stream, buffer } => (stream, buffer),
-            Link::Udp(_) => panic!("a UDP client has no stream"),
+            Link::Udp(_) | Link::Records(_) => panic!("only a client on a stream has one"),
         }
     }
 
@@ -184,6 +200,7 @@ impl Client {
                 stream.write_all(bytes).unwrap();
                 stream.flush().unwrap();
             }
+            Link::Records(records) => records.send(bytes),
         }
     }
 
@@ -214,6 +231,7 @@ impl Client {
         match &mut self.link {
             Link::Udp(socket) => read_datagram(socket, self.server, patience),
             Link::Stream { stream, buffer } => read_frame(stream.as_mut(), buffer, patience),
+            Link::Records(records) => records.receive(patience).map_or(Heard::Nothing, parse),
         }
     }
 
@@ -268,7 +286,7 @@ impl Client {
             self.send_raw(request);
             let again = match self.link {
                 Link::Udp(_) => Instant::now() + RETRANSMIT,
-                Link::Stream { .. } => end,
+                Link::Stream { .. } | Link::Records(_) => end,
             };
             let answer = self.answer_to(request, again);
             if answer.is_some() || !self.is_udp() {

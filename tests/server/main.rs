@@ -7,6 +7,8 @@
 
 mod certificates;
 mod client;
+#[cfg(feature = "dtls")]
+mod dtls;
 mod families;
 mod flood;
 mod harness;

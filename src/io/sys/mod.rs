@@ -2,6 +2,8 @@
 //! steering. Every `unsafe` of hairpin is in this folder.
 
 mod address;
+#[cfg(feature = "dtls")]
+pub(crate) mod dtls;
 mod epoll;
 mod host;
 mod option;

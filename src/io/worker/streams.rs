@@ -86,7 +86,7 @@ impl Worker {
     }
 
     /// Takes a whole message of a stream client.
-    fn frame(&mut self, path: Path, frame: &[u8]) {
+    pub(super) fn frame(&mut self, path: Path, frame: &[u8]) {
         if let Some(home) = self.roamers.home(&path) {
             return self.hand_home(home, path, frame.to_vec());
         }

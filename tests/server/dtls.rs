@@ -1,0 +1,507 @@
+//! DTLS on the UDP ports (RFC 7350), by OpenSSL on the other side.
+
+use crate::certificates::*;
+use crate::client::{Client, Heard, Records};
+use crate::harness::*;
+use hairpin::wire::Method;
+use openssl::ssl::{ErrorCode, HandshakeError, Ssl, SslContext, SslMethod, SslSession, SslStream, SslVerifyMode};
+use openssl::x509::X509;
+use rcgen::{CertificateParams, KeyPair, PKCS_RSA_SHA256};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const NAME: &str = "turn.example";
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server with a certificate, and a port for TLS and DTLS.
+fn served() -> (Server, Authority, Folder) {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", NAME);
+    (Setup::new().certificates(&[pair]).set("workers", "1").start(), authority, folder)
+}
+
+/// How to make sessions.
+struct Dtls {
+    context: SslContext,
+}
+
+impl Dtls {
+    /// Trusting this authority.
+    fn of(authority: &Authority) -> Self {
+        Self::with(authority, |_| {})
+    }
+
+    fn with(authority: &Authority, more: impl FnOnce(&mut openssl::ssl::SslContextBuilder)) -> Self {
+        let mut builder = SslContext::builder(SslMethod::dtls_client()).unwrap();
+        let root = X509::from_der(authority.issuer.der()).unwrap();
+        builder.cert_store_mut().add_cert(root).unwrap();
+        builder.set_verify(SslVerifyMode::PEER);
+        more(&mut builder);
+        Self { context: builder.build() }
+    }
+
+    fn ssl(&self, name: &str) -> Ssl {
+        let mut ssl = Ssl::new(&self.context).unwrap();
+        ssl.set_hostname(name).unwrap();
+        ssl.param_mut().set_host(name).unwrap();
+        ssl
+    }
+
+    /// Shakes hands on this socket.
+    fn on(&self, wire: Wire, name: &str) -> Sealed {
+        Sealed(self.ssl(name).connect(wire).unwrap_or_else(|error| panic!("no handshake: {error}")))
+    }
+
+    /// Shakes hands.
+    fn connect(&self, server: SocketAddr) -> Sealed {
+        self.on(Wire::to(server), NAME)
+    }
+
+    /// A client that shakes hands first.
+    fn alice(&self, server: SocketAddr) -> Client {
+        Client::with_records(self.connect(server), server).named(ALICE)
+    }
+}
+
+/// A socket as OpenSSL sees it: a datagram for each read and write.
+#[derive(Debug)]
+struct Wire {
+    socket: UdpSocket,
+    /// Datagrams that are lost on their way to the client, after that with the cookie.
+    lost: usize,
+    /// It reads nothing after that.
+    leaves: bool,
+    heard: Vec<Vec<u8>>,
+}
+
+impl Wire {
+    fn to(server: SocketAddr) -> Self {
+        Self::from((Ipv4Addr::LOCALHOST, 0).into(), server)
+    }
+
+    fn from(local: SocketAddr, server: SocketAddr) -> Self {
+        let socket = UdpSocket::bind(local).unwrap();
+        socket.connect(server).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { socket, lost: 0, leaves: false, heard: Vec::new() }
+    }
+}
+
+impl Read for Wire {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            if self.leaves && !self.heard.is_empty() {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            let count = self.socket.recv(into)?;
+            self.heard.push(into[..count].to_vec());
+            // The first answer is the cookie.
+            if self.heard.len() < 2 || self.lost == 0 {
+                return Ok(count);
+            }
+            self.lost -= 1;
+        }
+    }
+}
+
+impl Write for Wire {
+    fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        self.socket.send(datagram)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A session after its handshake.
+#[derive(Debug)]
+struct Sealed(SslStream<Wire>);
+
+impl Records for Sealed {
+    fn send(&mut self, message: &[u8]) {
+        assert_eq!(self.0.ssl_write(message).unwrap(), message.len());
+    }
+
+    fn receive(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        self.0.get_ref().socket.set_read_timeout(Some(patience)).unwrap();
+        let mut record = vec![0xA5; 17_000];
+        match self.0.ssl_read(&mut record) {
+            Ok(count) => Some(record[..count].to_vec()),
+            Err(error) if error.code() == ErrorCode::ZERO_RETURN => None,
+            Err(error) => {
+                let io = error.io_error().expect("nothing but silence");
+                assert!(matches!(io.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+                None
+            }
+        }
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.0.get_ref().socket.local_addr().unwrap()
+    }
+}
+
+/// A session that two have hands on.
+#[derive(Clone, Debug)]
+struct Shared(Arc<Mutex<Sealed>>);
+
+impl Shared {
+    fn of(sealed: Sealed) -> (Self, Arc<Mutex<Sealed>>) {
+        let shared = Arc::new(Mutex::new(sealed));
+        (Self(Arc::clone(&shared)), shared)
+    }
+}
+
+impl Records for Shared {
+    fn send(&mut self, message: &[u8]) {
+        self.0.lock().unwrap().send(message);
+    }
+
+    fn receive(&mut self, patience: Duration) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().receive(patience)
+    }
+
+    fn local(&self) -> SocketAddr {
+        self.0.lock().unwrap().local()
+    }
+}
+
+/// A payload each way.
+fn flows(client: &mut Client) -> SocketAddr {
+    let peer = peer();
+    let relayed = client.allocate();
+    client.bind(0x4000, peer.local_addr().unwrap());
+    for len in [1, 3, 4, 1100] {
+        client.send_channel(0x4000, &vec![7; len]);
+        assert_eq!(receive(&peer), (vec![7; len], relayed));
+        peer.send_to(&vec![8; len], relayed).unwrap();
+        assert_eq!(client.hear(), Heard::Channel(0x4000, vec![8; len]));
+    }
+    client.send(peer.local_addr().unwrap(), b"by Send");
+    assert_eq!(receive(&peer), (b"by Send".to_vec(), relayed));
+    relayed
+}
+
+/// TLS-002, TLS-004, TLS-005, DEMUX-004, FRAME-021: on both ports, beside plain datagrams on the one, and none on the other.
+#[test]
+fn clients_under_dtls_are_served() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    for at in [server.addr, server.tls] {
+        let mut client = dtls.alice(at);
+        assert_eq!(client.binding(), client.local());
+        flows(&mut client);
+        assert_eq!(client.refresh(0), None);
+    }
+    flows(&mut server.alice());
+    let mut plain = Client::udp(server.tls);
+    let request = plain.bare(Method::BINDING, |_| {});
+    plain.send_raw(&request);
+    // The one worker has looked at it once it has answered what came later.
+    dtls.alice(server.tls).binding();
+    assert_eq!(plain.hear_within(Duration::from_millis(1)), None);
+}
+
+/// RSA and a chain, chosen by name; a second key of the same name for whoever cannot use the first.
+#[test]
+fn the_certificate_is_chosen_by_name_and_by_what_the_client_can() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let first = authority.issue(&folder, "first", NAME);
+    let other = authority.issue(&folder, "other", "other.example");
+    let rsa = rsa_pair(&authority, &folder);
+    let server = Setup::new().certificates(&[first.clone(), other.clone(), rsa.clone()]).start();
+    let dtls = Dtls::of(&authority);
+    let shown = |sealed: &Sealed| sealed.0.ssl().peer_certificate().unwrap().to_der().unwrap();
+    let on = |dtls: &Dtls, name| dtls.on(Wire::to(server.addr), name);
+    assert_eq!(shown(&on(&dtls, NAME)), leaf(&first.0).to_vec());
+    assert_eq!(shown(&on(&dtls, "other.example")), leaf(&other.0).to_vec());
+    let of_rsa = Dtls::with(&authority, |builder| builder.set_cipher_list("ECDHE-RSA-AES256-GCM-SHA384").unwrap());
+    assert_eq!(shown(&on(&of_rsa, NAME)), leaf(&rsa.0).to_vec());
+}
+
+/// A certificate with an RSA key.
+fn rsa_pair(authority: &Authority, folder: &Folder) -> (PathBuf, PathBuf) {
+    let key = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
+    let pem = String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap();
+    let key = KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &PKCS_RSA_SHA256).unwrap();
+    let leaf = CertificateParams::new([NAME.to_owned()]).unwrap().signed_by(&key, &authority.issuer).unwrap();
+    (folder.write("rsa.pem", &leaf.pem()), folder.write("rsa.key", &pem))
+}
+
+/// Runs `openssl s_client`: what it said.
+fn s_client(at: SocketAddr, arguments: &[&str]) -> String {
+    let mut command = Command::new("openssl");
+    command.args(["s_client", "-connect", &at.to_string()]).args(arguments).stdin(Stdio::null());
+    let output = command.output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// TLS-002, TLS-006: versions, and the protocols of RFC 7443; an old client is told by an alert, and does not hang.
+#[test]
+fn openssl_agrees_on_version_and_protocol() {
+    if !requires(&name(), &[Need::Openssl]) {
+        return;
+    }
+    let (server, ..) = served();
+    let said = s_client(server.tls, &["-dtls1_2", "-alpn", "stun.turn,http/1.1"]);
+    assert!(said.contains("DTLSv1.2") && said.contains("ALPN protocol: stun.turn"), "{said}");
+    let said = s_client(server.tls, &["-dtls1_2", "-alpn", "http/1.1"]);
+    assert!(said.contains("DTLSv1.2") && said.contains("No ALPN negotiated"), "{said}");
+    let said = s_client(server.tls, &["-dtls1", "-cipher", "DEFAULT@SECLEVEL=0"]);
+    assert!(said.contains("alert protocol version"), "{said}");
+}
+
+/// A session is resumed by its ticket, on any worker.
+#[test]
+fn a_session_is_resumed() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", NAME);
+    let server = Setup::new().certificates(&[pair]).set("workers", "2").start();
+    let dtls = Dtls::of(&authority);
+    let first = dtls.connect(server.addr);
+    assert!(!first.0.ssl().session_reused());
+    let session = first.0.ssl().session().expect("a session").to_der().unwrap();
+    for _ in 0..10 {
+        // A copy each time: a session that has ended without a goodbye is not resumed again.
+        let (mut ssl, session) = (dtls.ssl(NAME), SslSession::from_der(&session).unwrap());
+        // SAFETY: the session is one of this context.
+        #[expect(unsafe_code, reason = "the crate asks for that promise")]
+        unsafe {
+            ssl.set_session(&session).unwrap();
+        }
+        let again = ssl.connect(Wire::to(server.addr)).unwrap();
+        assert!(again.ssl().session_reused());
+    }
+}
+
+/// TLS-010, TURN-040: a goodbye is answered, and the allocation ends; nothing else ends it before its time.
+#[test]
+fn a_goodbye_ends_the_allocation() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let peer = peer();
+    let mut other = dtls.alice(server.addr);
+    let relayed = other.allocate();
+    other.permit(peer.local_addr().unwrap());
+    let (sealed, goodbye) = Shared::of(dtls.connect(server.addr));
+    let local = sealed.local();
+    let mut client = Client::with_records(sealed, server.addr).named(ALICE);
+    client.allocate();
+    goodbye.lock().unwrap().0.shutdown().unwrap();
+    assert_eq!(goodbye.lock().unwrap().receive(PATIENCE), None, "the goodbye is answered");
+    server.err.wait_for("allocation ended");
+    peer.send_to(b"still there", relayed).unwrap();
+    assert_eq!(other.data().0, b"still there");
+    drop((client, goodbye));
+    // The same address may begin again at once.
+    dtls.on(Wire::from(local, server.addr), NAME);
+}
+
+/// TLS-012, TURN-040: a client that has forgotten its session gets another from the same port, and what it had ends then and
+/// not before.
+#[test]
+fn a_client_begins_anew_from_the_same_port() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let peer = peer();
+    let sealed = dtls.connect(server.addr);
+    let socket = sealed.0.get_ref().socket.try_clone().unwrap();
+    let mut client = Client::with_records(sealed, server.addr).named(ALICE);
+    let relayed = client.allocate();
+    client.permit(peer.local_addr().unwrap());
+    // A hello without a good cookie, as anybody could send in its name.
+    socket.send(&hello()).unwrap();
+    let mut answer = [0; 2048];
+    let count = socket.recv(&mut answer).unwrap();
+    assert_eq!(hello_verify(&answer[..count]).len(), 32);
+    peer.send_to(b"before", relayed).unwrap();
+    assert_eq!(client.data().0, b"before");
+    socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    let again = dtls.on(Wire { socket, lost: 0, leaves: false, heard: Vec::new() }, NAME);
+    let mut again = Client::with_records(again, server.addr).named(ALICE);
+    assert_eq!(again.refresh(600), Some(437));
+    flows(&mut again);
+}
+
+/// TLS-012: a handshake that fails, and hellos that are begun and left, cost the session nothing.
+#[test]
+fn a_session_outlives_handshakes_that_fail() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let sealed = dtls.connect(server.addr);
+    let socket = sealed.0.get_ref().socket.try_clone().unwrap();
+    let mut client = Client::with_records(sealed, server.addr).named(ALICE);
+    flows(&mut client);
+    let unwelcome = Dtls::with(&authority, |builder| builder.set_cipher_list("AES128-SHA").unwrap());
+    for _ in 0..3 {
+        let wire = Wire { socket: socket.try_clone().unwrap(), lost: 0, leaves: false, heard: Vec::new() };
+        assert!(unwelcome.ssl(NAME).connect(wire).is_err());
+        let wire = Wire { socket: socket.try_clone().unwrap(), lost: 0, leaves: true, heard: Vec::new() };
+        assert!(dtls.ssl(NAME).connect(wire).is_err());
+    }
+    // What the server has sent to those who left is not the session's.
+    assert_eq!(client.refresh(600), None);
+}
+
+/// TLS-004: the last flight of the server is lost, and comes again.
+#[test]
+fn a_lost_flight_is_sent_again() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let mut wire = Wire::to(server.addr);
+    wire.lost = 1;
+    // The client waits for as long as the server needs, and repeats nothing itself.
+    let mut client = Client::with_records(dtls.on(wire, NAME), server.addr).named(ALICE);
+    flows(&mut client);
+}
+
+/// FRAME-022: each record is a message of its own; halves are none.
+#[test]
+fn half_a_message_is_none() {
+    let (server, authority, _folder) = served();
+    let mut client = Dtls::of(&authority).alice(server.addr);
+    let request = client.bare(Method::BINDING, |_| {});
+    let (first, second) = request.split_at(12);
+    client.send_raw(first);
+    client.send_raw(second);
+    client.hears_nothing();
+    assert_eq!(client.binding(), client.local());
+}
+
+/// DEMUX-007: the same addresses without DTLS are another 5-tuple.
+#[test]
+fn plain_datagrams_do_not_reach_the_allocation() {
+    let (server, authority, _folder) = served();
+    let sealed = Dtls::of(&authority).connect(server.addr);
+    let socket = sealed.0.get_ref().socket.try_clone().unwrap();
+    let mut client = Client::with_records(sealed, server.addr).named(ALICE);
+    client.allocate();
+    let mut plain = Client::with_socket(socket, server.addr).named(ALICE);
+    assert_eq!(plain.refresh(0), Some(437));
+    assert_eq!(client.refresh(600), None);
+}
+
+/// A ClientHello without a cookie, as small as can be.
+fn hello() -> Vec<u8> {
+    let body = [&[0xFE, 0xFD][..], &[0x5A; 32], &[0, 0], &[0, 2, 0xC0, 0x2C], &[1, 0]].concat();
+    let len = (body.len() as u32).to_be_bytes();
+    let handshake = [&[1][..], &len[1..], &[0, 0], &[0, 0, 0], &len[1..], &body].concat();
+    let record = (handshake.len() as u16).to_be_bytes();
+    [&[22, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0][..], &record, &handshake].concat()
+}
+
+/// The cookie of a HelloVerifyRequest.
+fn hello_verify(datagram: &[u8]) -> &[u8] {
+    assert_eq!((datagram[0], datagram[13]), (22, 3), "{datagram:02x?}");
+    &datagram[28..]
+}
+
+/// TLS-003, SEC-36, DEMUX-011: a hundred thousand hellos from as many addresses, and records of sessions that never were,
+/// leave nothing; each hello is answered with less than it was, and every cookie is another.
+#[test]
+fn a_hundred_thousand_spoofed_hellos_leave_nothing() {
+    let (server, authority, _folder) = served();
+    let hello = hello();
+    let mut cookies = std::collections::HashSet::new();
+    let mut send = |numbers: std::ops::Range<u32>| {
+        let at = |number: u32| UdpSocket::bind((Ipv4Addr::from(0x7F64_0001 + number), 0)).unwrap();
+        let sockets: Vec<UdpSocket> = numbers.map(at).collect();
+        for (socket, first) in sockets.iter().zip([20, 21, 23, 32, 63].into_iter().cycle()) {
+            socket.send_to(&[&[first][..], &hello[1..]].concat(), server.addr).unwrap();
+            socket.send_to(&hello, server.addr).unwrap();
+        }
+        for socket in sockets {
+            let mut answer = [0; 2048];
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            let count = socket.recv(&mut answer).unwrap();
+            assert!(count <= hello.len());
+            assert!(cookies.insert(hello_verify(&answer[..count]).to_vec()), "every cookie is another");
+        }
+    };
+    let mut send_all = |numbers: std::ops::Range<u32>| numbers.step_by(100).for_each(|first| send(first..first + 100));
+    send_all(0..2_000);
+    let before = server.memory();
+    send_all(2_000..102_000);
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 1024, "{grown} KiB");
+    flows(&mut Dtls::of(&authority).alice(server.addr));
+}
+
+/// SEC-43: handshakes of one source that are begun and left are few in a second.
+#[test]
+fn a_source_has_few_handshakes_in_a_second() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let left: Vec<UdpSocket> = (0..200)
+        .map(|_| {
+            let wire = Wire { leaves: true, ..Wire::to(server.addr) };
+            let Err(HandshakeError::WouldBlock(left)) = dtls.ssl(NAME).connect(wire) else { panic!("it has left") };
+            left.get_ref().socket.try_clone().unwrap()
+        })
+        .collect();
+    // The one worker has looked at all of them.
+    server.alice().binding();
+    let begun = left.iter().filter(|socket| {
+        socket.set_nonblocking(true).unwrap();
+        socket.recv(&mut [0; 2048]).is_ok()
+    });
+    // Some more where a second has ended meanwhile.
+    let begun = begun.count();
+    assert!((1..150).contains(&begun), "{begun} of 200");
+    eventually("others to be served again", || {
+        let wire = Wire::from((Ipv4Addr::new(127, 9, 9, 9), 0).into(), server.addr);
+        dtls.ssl(NAME).connect(wire).ok()
+    });
+}
+
+/// A certificate that the server reads again is shown to new sessions; old ones go on.
+#[test]
+fn a_replaced_certificate_is_shown_after_sighup() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", NAME);
+    let server = Setup::new().certificates(std::slice::from_ref(&pair)).start();
+    let dtls = Dtls::of(&authority);
+    let mut old = dtls.alice(server.addr);
+    flows(&mut old);
+    let new = authority.issue(&folder, "first", NAME);
+    server.signal("HUP");
+    server.err.wait_for("certificates read");
+    let shown = dtls.connect(server.addr).0.ssl().peer_certificate().unwrap().to_der().unwrap();
+    assert_eq!(shown, leaf(&new.0).to_vec());
+    assert_eq!(old.refresh(600), None);
+}
+
+/// Clients must show a certificate where they are asked for one.
+#[test]
+fn clients_show_a_certificate_where_they_must() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", NAME);
+    let own = authority.issue(&folder, "own", "client.example");
+    let root = folder.write("root.pem", &authority.issuer.pem());
+    let setup = Setup::new().certificates(&[pair]).set("tls.client-ca", &quoted(root.to_str().unwrap()));
+    let server = setup.start();
+    let without = Dtls::of(&authority).ssl(NAME).connect(Wire::to(server.addr));
+    assert!(without.is_err());
+    let with = Dtls::with(&authority, |builder| {
+        builder.set_certificate_chain_file(&own.0).unwrap();
+        builder.set_private_key_file(&own.1, openssl::ssl::SslFiletype::PEM).unwrap();
+    });
+    flows(&mut with.alice(server.addr));
+}
+
+/// Sessions on two workers, each with its own socket.
+#[test]
+fn every_worker_serves_dtls() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", NAME);
+    let server = Setup::new().certificates(&[pair]).set("workers", "2").start();
+    let dtls = Dtls::of(&authority);
+    let mut clients: Vec<Client> = (0..12).map(|_| dtls.alice(server.addr)).collect();
+    clients.iter_mut().for_each(|client| _ = flows(client));
+}
