@@ -1,4 +1,4 @@
-//! Where clients are sent: what the configuration says, without this server itself.
+//! Where clients are sent: what the configuration says.
 
 use super::{Hosts, listeners_at};
 use crate::config::{Alternate, Config};
@@ -6,13 +6,14 @@ use crate::turn::Transport;
 use crate::turn::redirect::{Redirect, Target};
 use std::net::SocketAddr;
 
-/// What the core needs to know. A fleet may share one list: the server that a line means leaves that line out.
-/// Where only some addresses send clients away, the server's others are good targets.
+/// What the core needs to know. A fleet may share one list: the server that a line means serves the clients in that line's
+/// turn, or two of them would send each other's back and forth. Where only some addresses send clients away, the server's
+/// others are good targets.
 pub(super) fn of(config: &Config, hosts: &Hosts) -> Redirect {
     let redirect = &config.redirect;
     let own = if redirect.at.is_empty() { own(config, hosts) } else { Vec::new() };
     Redirect {
-        targets: redirect.servers.iter().filter(|server| !own.contains(&server.addr)).map(target).collect(),
+        targets: redirect.servers.iter().map(|server| target(server, own.contains(&server.addr))).collect(),
         at: redirect.at.clone(),
         before_auth: redirect.before_auth,
     }
@@ -24,7 +25,7 @@ fn own(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
 }
 
 /// A server as the core knows it.
-fn target(server: &Alternate) -> Target {
+fn target(server: &Alternate, here: bool) -> Target {
     let transports = [
         (server.udp, Transport::Udp),
         (server.tcp, Transport::Tcp),
@@ -36,5 +37,6 @@ fn target(server: &Alternate) -> Target {
         transports: transports.into_iter().filter(|(served, _)| *served).map(|(_, transport)| transport).collect(),
         domain: server.name.clone(),
         weight: server.weight,
+        here,
     }
 }

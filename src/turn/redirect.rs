@@ -29,13 +29,15 @@ pub struct Target {
     pub domain: Option<String>,
     /// Its share of clients; not zero.
     pub weight: u32,
+    /// It is this server: clients in its turn are served.
+    pub here: bool,
 }
 
 impl Redirect {
-    /// The target serves clients of this path's transport, elsewhere.
+    /// The target serves clients of this path's transport, elsewhere or as this very server.
     fn fits(&self, target: &Target, path: &Path) -> bool {
         let elsewhere = target.addr != path.server && !self.at.contains(&target.addr.ip());
-        elsewhere && target.transports.contains(&path.transport)
+        (elsewhere || target.here) && target.transports.contains(&path.transport)
     }
 
     /// The client came to an address from which clients are sent away.
@@ -92,9 +94,12 @@ impl Turns {
         }
         let v4 = path.client.is_ipv4();
         let first = self.choose(redirect, &redirect.candidates(path, v4))?;
+        if redirect.targets[first].here {
+            return None;
+        }
         let domain = |place: &usize| &redirect.targets[*place].domain;
         let mut others = redirect.candidates(path, !v4);
-        others.retain(|place| domain(place) == domain(&first));
+        others.retain(|place| domain(place) == domain(&first) && !redirect.targets[*place].here);
         Some(Alternate { first, second: self.choose(redirect, &others) })
     }
 

@@ -16,7 +16,7 @@ const NAME: &str = "north.example.org";
 
 /// A server elsewhere.
 fn target(at: &str, transports: &[Transport]) -> Target {
-    Target { addr: addr(at), transports: transports.to_vec(), domain: None, weight: 1 }
+    Target { addr: addr(at), transports: transports.to_vec(), domain: None, weight: 1, here: false }
 }
 
 /// A world that sends clients to these servers.
@@ -54,6 +54,16 @@ fn a_client_is_told_a_server_of_its_family_first() {
         assert_eq!(answer.get(attribute::ALTERNATE_DOMAIN), None);
         world.assert_empty();
     }
+}
+
+/// ALT-001: a fleet may share one list: in its own turn a server serves, so that nobody is sent in circles.
+#[test]
+fn a_server_on_its_own_list_takes_its_share() {
+    let here = Target { here: true, ..target(SERVER, &[Transport::Udp]) };
+    let mut world = sending_to(vec![here, target(NORTH, &[Transport::Udp])]);
+    let served =
+        (0..10).filter(|number| ask(&mut world, udp(&format!("192.0.2.1:{}", 40_000 + number))).1.code().is_none());
+    assert_eq!(served.count(), 5);
 }
 
 /// ALT-001: where no server has the client's family, the client is served.
