@@ -90,8 +90,9 @@ pub(crate) struct Worker {
     epoll: Rc<Epoll>,
     events: Events,
     listeners: Vec<Listener>,
-    /// Clients that come by a proxy over UDP.
+    /// Clients that come by a proxy over UDP, and the one that is being served.
     guests: Guests,
+    guest: Option<Path>,
     /// Clients under DTLS, if they are served, and room for what they say.
     dtls: Option<Sessions>,
     brought: Brought,
@@ -149,6 +150,7 @@ impl Worker {
             events: Events::new(EVENTS),
             listeners,
             guests: Guests::default(),
+            guest: None,
             dtls,
             brought: Brought::default(),
             sealed: Parts::default(),
@@ -356,13 +358,18 @@ impl Worker {
     /// Decides about what a proxy has sent, each with its header. `path` is that of the proxy itself.
     fn take_from_proxy(&mut self, path: Path, datagram: &Datagram) {
         let proxies = self.listeners[path.link as usize].proxies.as_deref();
-        let known = proxies.is_some_and(|proxies| knows(proxies, path.client.ip()));
+        // Nothing is worked out for who is no proxy.
+        if !proxies.is_some_and(|proxies| knows(proxies, path.client.ip())) {
+            return datagram.segments().for_each(|_| self.server.count_drop(Reason::ProxyHeader));
+        }
         for (start, len) in datagram.segments() {
             match proxy::next(self.inbox.part(start, len), Carrier::Datagram) {
-                Front::Whole { len: header, client } if known => {
+                Front::Whole { len: header, client } => {
                     let guest = self.guests.enter(path, client);
+                    self.guest = Some(guest);
                     self.take_from_client(guest, datagram, (start + header, len - header));
                     self.drain();
+                    self.guest = None;
                     // Nothing is kept of whom the core keeps nothing.
                     if !self.server.has_allocation(&guest) {
                         self.guests.leave(&guest);
@@ -420,6 +427,10 @@ impl Worker {
 
     /// Sends a message to a client from the listener at this address, if there is one.
     fn send_from(&mut self, path: Path, message: &[u8]) {
+        // A proxy knows of one listener alone.
+        if is_guest(&path) {
+            return self.server.count_drop(Reason::ProxyHeader);
+        }
         if let Some(link) = self.listeners.iter().position(|listener| listener.addr == path.server) {
             self.send(Path { link: link as u32, ..path }, message);
         }

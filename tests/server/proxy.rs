@@ -355,6 +355,24 @@ fn a_header_stands_before_each_datagram() {
     assert_eq!(second.refresh(600), None, "the end of one is not that of the other");
 }
 
+/// A client that allocates in the moment in which its old allocation has ended gets its answer: the way to it is not
+/// forgotten with what has ended.
+#[test]
+fn an_allocation_follows_another_at_once() {
+    let scene = Scene::with(|setup| setup.set("limits.lifetime", "\"1s\"").set("workers", "1"));
+    let mut client = scene.datagrams(binary(2, CLAIMED, &[]));
+    client.allocate();
+    for _ in 0..3 {
+        eventually("the old one to end", || match client.try_allocate() {
+            Ok(_) => Some(()),
+            Err(code) => {
+                assert_eq!(code, 437);
+                None
+            }
+        });
+    }
+}
+
 /// PROXY-008, PROXY-009, PROXY-011: silence for datagrams without a header, with one of connections, or from elsewhere.
 #[test]
 fn datagrams_without_a_good_header_are_dropped_unheard() {
