@@ -143,6 +143,32 @@ fn a_closed_port_a_silent_one_and_another_service_differ() {
     fails(&url, &USER, "binding", "not-stun", &["does not speak STUN", "another service"]);
 }
 
+/// One that begins a record and never ends it is given up in time; an echo is no server.
+#[test]
+fn a_server_that_trickles_and_one_that_echoes_are_found_out() {
+    let listener = TcpListener::bind((own_address(), 0)).unwrap();
+    let trickler = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut next = [0x16, 3, 3, 0x3F, 0xFF].into_iter().chain(std::iter::repeat(0));
+        // Until the probe has gone.
+        while stream.write_all(&[next.next().unwrap()]).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    });
+    let (code, out, err) = probe(&[&[&format!("turns:{trickler}?transport=tcp")[..]][..], &USER[..]].concat());
+    assert!(code == 2 && out.contains("FAIL  tls"), "{out} {err}");
+    let socket = UdpSocket::bind((own_address(), 0)).unwrap();
+    let echo = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut bytes = [0; 2048];
+        while let Ok((len, from)) = socket.recv_from(&mut bytes) {
+            socket.send_to(&bytes[..len], from).unwrap();
+        }
+    });
+    fails(&turn(echo), &[], "binding", "not-stun", &[]);
+}
+
 #[test]
 fn a_name_without_address_is_said_to_have_none() {
     fails("turn:no-such-host.invalid", &USER, "resolve", "no-address", &["A and AAAA"]);

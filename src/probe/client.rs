@@ -33,14 +33,15 @@ pub(super) struct Answer {
 
 impl Answer {
     /// Reads an answer.
-    fn of(message: &Message<'_>) -> Self {
+    fn of(message: &Message<'_>) -> Result<Self, Fault> {
         let xor = |code| message.attribute(code).and_then(|value| address::decode_xor(value, &message.transaction()));
         let text = |code| message.attribute(code).map(|value| String::from_utf8_lossy(value).into_owned());
-        let code = match message.attribute(attribute::ERROR_CODE) {
-            Some([_, _, class, number, ..]) => u16::from(class & 7) * 100 + u16::from(*number),
+        let code = match (message.class(), message.attribute(attribute::ERROR_CODE)) {
+            (Class::Error, Some([_, _, class, number, ..])) => u16::from(class & 7) * 100 + u16::from(*number),
+            (Class::Error, _) => return Err(Fault::Malformed("ERROR-CODE")),
             _ => 0,
         };
-        Self {
+        Ok(Self {
             code,
             mapped: xor(attribute::XOR_MAPPED_ADDRESS),
             relayed: xor(attribute::XOR_RELAYED_ADDRESS),
@@ -48,7 +49,7 @@ impl Answer {
             software: text(attribute::SOFTWARE),
             realm: text(attribute::REALM),
             nonce: message.attribute(attribute::NONCE).map(<[u8]>::to_vec),
-        }
+        })
     }
 }
 
@@ -145,9 +146,12 @@ impl<'a> Client<'a> {
             let until = end.min(Instant::now() + wait);
             while let Some(bytes) = self.link.receive(until)? {
                 match Message::parse(&bytes) {
-                    Ok(message) if message.transaction() == *id => return Ok(Answer::of(&message)),
-                    Ok(_) => {}
-                    Err(_) => foreign = true,
+                    Ok(message) if message.transaction() != *id => {}
+                    Ok(message) if matches!(message.class(), Class::Success | Class::Error) => {
+                        return Answer::of(&message);
+                    }
+                    // An echo, say.
+                    _ => foreign = true,
                 }
             }
             wait *= 2;

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// How long a message may take to leave.
+const WRITING: Duration = Duration::from_secs(10);
 /// The shortest wait that sockets know.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -20,7 +22,7 @@ pub(super) enum Link {
     /// A connection, and what has been read of it.
     Plain(TcpStream, Vec<u8>),
     /// The same within TLS.
-    Secure(Box<StreamOwned<ClientConnection, TcpStream>>, Vec<u8>),
+    Secure(Box<StreamOwned<ClientConnection, Timed>>, Vec<u8>),
 }
 
 impl Link {
@@ -38,10 +40,10 @@ impl Link {
 
     /// Goes through the handshake.
     pub(super) fn secure(self, config: Arc<ClientConfig>, host: &str, timeout: Duration) -> Result<Self, Fault> {
-        let Self::Plain(mut stream, _) = self else { return Ok(self) };
+        let Self::Plain(stream, _) = self else { return Ok(self) };
+        let mut stream = Timed { stream, until: Instant::now() + timeout };
         let name = ServerName::try_from(host.to_owned()).map_err(|error| Fault::Tls(error.to_string()))?;
         let mut tls = ClientConnection::new(config, name).map_err(|error| Fault::Tls(error.to_string()))?;
-        stream.set_read_timeout(Some(timeout))?;
         while tls.is_handshaking() {
             tls.complete_io(&mut stream).map_err(|error| Fault::tls(&error))?;
         }
@@ -61,7 +63,7 @@ impl Link {
         match self {
             Self::Datagram(socket) => socket.local_addr(),
             Self::Plain(stream, _) => stream.local_addr(),
-            Self::Secure(tls, _) => tls.sock.local_addr(),
+            Self::Secure(tls, _) => tls.sock.stream.local_addr(),
         }
     }
 
@@ -75,7 +77,10 @@ impl Link {
         match self {
             Self::Datagram(socket) => socket.send(message).map(drop),
             Self::Plain(stream, _) => stream.write_all(message),
-            Self::Secure(tls, _) => tls.write_all(message).and_then(|()| tls.flush()),
+            Self::Secure(tls, _) => {
+                tls.sock.until = Instant::now() + WRITING;
+                tls.write_all(message).and_then(|()| tls.flush())
+            }
         }
     }
 
@@ -106,7 +111,10 @@ impl Link {
                 return late(socket.recv(&mut bytes)).map(|len| len.map(|len| bytes[..len].to_vec()));
             }
             Self::Plain(stream, _) => stream.set_read_timeout(Some(wait)).and_then(|()| stream.read(&mut bytes)),
-            Self::Secure(tls, _) => tls.sock.set_read_timeout(Some(wait)).and_then(|()| tls.read(&mut bytes)),
+            Self::Secure(tls, _) => {
+                tls.sock.until = Instant::now() + wait;
+                tls.read(&mut bytes)
+            }
         };
         match (late(result)?, self) {
             (Some(0), _) => Err(ErrorKind::UnexpectedEof.into()),
@@ -116,6 +124,39 @@ impl Link {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// A connection of which nothing takes longer than it may, though the other side trickles: rustls reads on until it has a
+/// whole record.
+pub(super) struct Timed {
+    stream: TcpStream,
+    until: Instant,
+}
+
+impl Timed {
+    /// The time that is left, if there is any.
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(Some(left.max(SHORTEST))) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(into)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
     }
 }
 

@@ -241,8 +241,13 @@ impl<'a> Walk<'a> {
 fn describe(answer: &Answer, relayed: SocketAddr, realm: Option<&str>) -> String {
     let realm = realm.map_or("no authentication".to_owned(), |realm| format!("realm {realm:?}"));
     let lifetime = answer.lifetime.map_or_else(String::new, |seconds| format!(", {seconds} s"));
-    let software = answer.software.as_ref().map_or_else(String::new, |name| format!(", {name}"));
+    let software = answer.software.as_ref().map_or_else(String::new, |name| format!(", {}", shown(name)));
     format!("relay {relayed}, {realm}{lifetime}{software}")
+}
+
+/// What a server calls itself, cut and without what a terminal would obey.
+fn shown(name: &str) -> String {
+    name.chars().take(128).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// Opens a peer, and asks the server to admit it.
