@@ -156,8 +156,8 @@ fn read(plain: &[u8], wall_seconds: u64) -> Option<Opened> {
     Some(Opened { key, len, left })
 }
 
-/// How long a token lasts: good if lifetime + delta > |now - issued| (RFC 7635 §7), and never for longer than
-/// its lifetime, even where the clock of its issuer is ahead.
+/// How long a token lasts: good if lifetime + delta > |now - issued| (RFC 7635 §7). One showing is never good for longer
+/// than lifetime + delta, even where the clock of its issuer is ahead.
 fn left(issued: u64, lifetime: u64, now: u64) -> Option<u64> {
     let span = lifetime + DELTA;
     (now.abs_diff(issued) < span).then(|| (issued + span).saturating_sub(now).min(span))

@@ -44,9 +44,10 @@ impl Web {
     }
 }
 
-/// Reads a small file without waiting for anybody; none if it is no such file.
+/// Reads a small file without waiting for anybody; none if it is no such file. A link is none: whoever may write the folder
+/// shall not read through it what this process may.
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?;
     if !file.metadata()?.is_file() {
         return Ok(None);
     }

@@ -99,7 +99,13 @@ impl Server {
 
     /// What a Binding request asks for beyond its address, where that is served.
     pub(super) fn asked(&self, message: &Message<'_>, path: &Path) -> Result<Option<Asked>, Refusal> {
-        self.quad(path).map(|quad| Asked::parse(message, *path, quad)).transpose()
+        let asked = self.quad(path).map(|quad| Asked::parse(message, *path, quad)).transpose()?;
+        // An answer to an own listener, or to a port that nobody sends from, is nobody's.
+        if asked.as_ref().is_some_and(|asked| !self.plausible(&asked.path)) {
+            Err(Refusal::BadRequest)
+        } else {
+            Ok(asked)
+        }
     }
 
     /// The required attributes of a request that are not known here.
