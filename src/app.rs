@@ -315,6 +315,7 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         connections: limits.peer_connections as usize,
         udp_relays: config.relay.udp,
         tcp_relays: config.relay.tcp,
+        own_streams: own_streams(config, hosts),
         lifetime: limits.lifetime,
         permission_lifetime: limits.permission_lifetime,
         channel_lifetime: limits.channel_lifetime,
@@ -338,6 +339,12 @@ fn options(config: &Config, hosts: &Hosts) -> Options {
         check_origin: protocol.check_origin,
         redirect: redirect::of(config, hosts),
     }
+}
+
+/// Every address at which this server listens for streams.
+fn own_streams(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
+    let streams = config.listen.iter().filter(|at| at.tcp || at.tls);
+    streams.flat_map(|at| listeners_at(config, at.addr, hosts.all.iter().copied())).collect()
 }
 
 /// Quotas; a total bandwidth admits as many allocations as may each use their own.

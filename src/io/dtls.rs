@@ -223,6 +223,11 @@ impl Sessions {
         (place.attribute(path.client.ip()) && place.admit_handshake(now)).then_some(place)
     }
 
+    /// A client has a session.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.all.contains_key(path)
+    }
+
     /// Seals a message for a client; false if it has no session.
     pub(super) fn say(&mut self, path: &Path, message: &[u8], wire: &mut Parts) -> bool {
         let Some(client) = self.all.get_mut(path) else { return false };

@@ -45,6 +45,13 @@ pub(super) struct Joint {
     watched: [Interest; 2],
 }
 
+/// Which of the two sockets has something to read, as far as was told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) client: bool,
+    pub(super) peer: bool,
+}
+
 /// One direction.
 #[derive(Default)]
 struct Direction {
@@ -69,9 +76,9 @@ impl Joint {
     }
 
     /// Passes on what there is, both ways. True if both have ended.
-    pub(super) fn pass(&mut self, tools: &mut Tools) -> io::Result<bool> {
-        self.up.blocked = !self.pass_up(tools)?;
-        self.down.blocked = !self.pass_down(tools)?;
+    pub(super) fn pass(&mut self, tools: &mut Tools, told: Told) -> io::Result<bool> {
+        self.up.blocked = !self.pass_up(tools, told.client)?;
+        self.down.blocked = !self.pass_down(tools, told.peer)?;
         Ok(self.up.closed && self.down.closed)
     }
 
@@ -81,16 +88,31 @@ impl Joint {
     }
 
     /// From the client to the peer; false if the peer takes nothing now.
-    fn pass_up(&mut self, tools: &mut Tools) -> io::Result<bool> {
-        for _ in 0..TURNS {
+    fn pass_up(&mut self, tools: &mut Tools, told: bool) -> io::Result<bool> {
+        for turn in 0..TURNS {
             if !self.flush_up(tools)? {
                 return Ok(false);
             }
-            if self.up.ended || !self.take_up(tools)? {
+            if self.up.ended || !self.take_up(tools)? && !(told && turn == 0 && self.skip_up(tools)?) {
                 return Ok(true);
             }
         }
         self.flush_up(tools)
+    }
+
+    /// Reads what the kernel does not pass on though it is there: it stops before urgent data, of which reading makes
+    /// nothing. False if nothing has come.
+    fn skip_up(&mut self, tools: &mut Tools) -> io::Result<bool> {
+        if matches!(self.client.session, Session::Tls(_)) {
+            return Ok(false);
+        }
+        let room = tools.buffers.room();
+        match unless_full((&self.client.socket).read(room))? {
+            None => return Ok(false),
+            Some(0) => self.up.ended = true,
+            Some(count) => self.rest.extend_from_slice(&room[..count]),
+        }
+        Ok(true)
     }
 
     /// Writes to the peer what waits for it, and that no more will come; true if that was everything.
@@ -129,12 +151,12 @@ impl Joint {
     }
 
     /// From the peer to the client; false if the client takes nothing now.
-    fn pass_down(&mut self, tools: &mut Tools) -> io::Result<bool> {
-        for _ in 0..TURNS {
+    fn pass_down(&mut self, tools: &mut Tools, told: bool) -> io::Result<bool> {
+        for turn in 0..TURNS {
             if !self.flush_down(tools)? {
                 return Ok(false);
             }
-            if self.down.ended || !self.take_down(tools)? {
+            if self.down.ended || !self.take_down(tools)? && !(told && turn == 0 && self.read_peer(tools)?) {
                 return Ok(true);
             }
         }
@@ -160,7 +182,7 @@ impl Joint {
         }
     }
 
-    /// Reads of a peer for a client under TLS; false if nothing has come.
+    /// Reads of a peer, for a client under TLS or past urgent data; false if nothing has come.
     fn read_peer(&mut self, tools: &mut Tools) -> io::Result<bool> {
         let room = tools.buffers.room();
         match unless_full((&self.peer).read(room))? {

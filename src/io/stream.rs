@@ -195,6 +195,11 @@ impl Streams {
         }
     }
 
+    /// The connection of a path is here.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        self.connections.get(path.link as usize).is_some_and(|connection| connection.path == *path)
+    }
+
     /// The connection of a path. Another may have its place by now.
     fn of(&mut self, path: &Path) -> Option<&mut Connection> {
         self.connections.get_mut(path.link as usize).filter(|connection| connection.path == *path)
@@ -275,8 +280,9 @@ impl Streams {
     }
 
     /// Takes a connection out, to become something else.
-    pub(super) fn detach(&mut self, index: u32) -> Option<Connection> {
-        let connection = self.connections.try_remove(index as usize)?;
+    pub(super) fn detach(&mut self, path: &Path) -> Option<Connection> {
+        self.of(path)?;
+        let connection = self.connections.try_remove(path.link as usize)?;
         _ = self.epoll.remove(&connection.socket);
         Some(connection)
     }
@@ -286,6 +292,8 @@ impl Streams {
         let entry = self.connections.vacant_entry();
         let index = entry.key() as u32;
         connection.path.link = index;
+        // Nothing was told of it here, and it is watched for reading alone.
+        (connection.introduced, connection.blocked) = (false, false);
         self.epoll.add(&connection.socket, Source::Stream(index).token())?;
         entry.insert(connection);
         self.set_timer(index, now, false);

@@ -1,26 +1,28 @@
 //! TCP relays (RFC 6062): the sockets that listen for peers, and the connections to them.
 
 use super::connection::Connection;
-use super::joint::{Joint, Tools};
+use super::joint::{Joint, Told, Tools};
 use super::source::Source;
 use super::sys::{Epoll, Interest, pending_error, set_option};
 use super::udp::SocketOptions;
 use crate::turn::{ConnectionId, RelayId};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 
 /// Peers that wait to be accepted at one relay.
-const QUEUE: libc::c_int = 16;
+const QUEUE: libc::c_int = 64;
 
 /// The TCP relays of a worker.
 pub(super) struct TcpRelays {
     epoll: Rc<Epoll>,
     options: SocketOptions,
     listeners: HashMap<RelayId, TcpListener>,
+    /// Those that could not accept, and are not watched for a moment.
+    paused: Vec<RelayId>,
     connections: HashMap<ConnectionId, Stage>,
     tools: Tools,
 }
@@ -50,8 +52,8 @@ pub(super) enum News {
 impl TcpRelays {
     /// None yet; those to come are watched by this set.
     pub(super) fn new(epoll: Rc<Epoll>, options: SocketOptions) -> Self {
-        let (listeners, connections, tools) = Default::default();
-        Self { epoll, options, listeners, connections, tools }
+        let (listeners, paused, connections, tools) = Default::default();
+        Self { epoll, options, listeners, paused, connections, tools }
     }
 
     /// Listens at a relayed address.
@@ -73,10 +75,35 @@ impl TcpRelays {
     }
 
     /// The next peer that has connected to a relay.
-    pub(super) fn accept(&self, relay: RelayId) -> Option<(TcpStream, SocketAddr)> {
-        let (socket, peer) = self.listeners.get(&relay)?.accept().ok()?;
-        socket.set_nonblocking(true).and_then(|()| socket.set_nodelay(true)).ok()?;
-        Some((socket, peer))
+    pub(super) fn accept(&mut self, relay: RelayId) -> Option<(TcpStream, SocketAddr)> {
+        match self.listeners.get(&relay)?.accept() {
+            Ok((socket, peer)) => {
+                socket.set_nonblocking(true).and_then(|()| socket.set_nodelay(true)).ok()?;
+                Some((socket, peer))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::ConnectionAborted) => None,
+            Err(error) => {
+                self.pause(relay, &error);
+                None
+            }
+        }
+    }
+
+    /// Stops watching a relay for a moment: descriptors have run out, most likely.
+    fn pause(&mut self, relay: RelayId, error: &io::Error) {
+        tracing::warn!(%error, "TCP relay: cannot accept");
+        if self.listeners.get(&relay).is_some_and(|listener| self.epoll.remove(listener).is_ok()) {
+            self.paused.push(relay);
+        }
+    }
+
+    /// Watches again what could not accept.
+    pub(super) fn resume(&mut self) {
+        let Self { epoll, listeners, paused, .. } = self;
+        paused.retain(|relay| {
+            let watch = |listener| epoll.add(listener, Source::Peers(relay.0).token()).is_err();
+            listeners.get(relay).is_some_and(watch)
+        });
     }
 
     /// A connection waits for a client.
@@ -86,9 +113,9 @@ impl TcpRelays {
 
     /// Begins to connect to a peer, from the address and the port of the relay. For the moment of binding both sockets
     /// must allow that, and no longer: another program of the same user could join them.
-    pub(super) fn connect(&mut self, connection: ConnectionId, from: SocketAddr, to: SocketAddr) -> io::Result<()> {
-        let is_here = |listener: &&TcpListener| listener.local_addr().is_ok_and(|addr| addr == from);
-        let listener = self.listeners.values().find(is_here).ok_or(io::ErrorKind::AddrNotAvailable)?;
+    pub(super) fn connect(&mut self, connection: ConnectionId, relay: RelayId, to: SocketAddr) -> io::Result<()> {
+        let listener = self.listeners.get(&relay).ok_or(ErrorKind::AddrNotAvailable)?;
+        let from = listener.local_addr()?;
         let (socket, shared) = (self.socket(from)?, SockRef::from(listener));
         shared.set_reuse_port(true)?;
         socket.set_reuse_port(true)?;
@@ -114,7 +141,7 @@ impl TcpRelays {
                 let joint = Box::new(Joint::new(client, peer, ended));
                 rate.into_iter().for_each(|rate| joint.pace(rate));
                 self.connections.insert(connection, Stage::Bound(joint));
-                self.serve(connection)
+                self.serve(connection, Told::default())
             }
             stage => {
                 self.connections.insert(connection, stage);
@@ -138,10 +165,10 @@ impl TcpRelays {
     }
 
     /// Goes on with a connection of which a socket has something to tell.
-    pub(super) fn serve(&mut self, connection: ConnectionId) -> Option<News> {
+    pub(super) fn serve(&mut self, connection: ConnectionId, told: Told) -> Option<News> {
         match self.connections.remove(&connection)? {
             Stage::Connecting(socket) => Some(News::Connected(self.reached(connection, socket))),
-            Stage::Bound(joint) => Some(self.pass(connection, joint)),
+            Stage::Bound(joint) => Some(self.pass(connection, joint, told)),
             waiting @ Stage::Waiting(..) => {
                 self.connections.insert(connection, waiting);
                 None
@@ -159,8 +186,8 @@ impl TcpRelays {
         reached
     }
 
-    fn pass(&mut self, connection: ConnectionId, mut joint: Box<Joint>) -> News {
-        let over = joint.pass(&mut self.tools).unwrap_or(true);
+    fn pass(&mut self, connection: ConnectionId, mut joint: Box<Joint>, told: Told) -> News {
+        let over = joint.pass(&mut self.tools, told).unwrap_or(true);
         let passed = joint.passed();
         let tokens = [Source::Data(connection.0).token(), Source::Peer(connection.0).token()];
         if over || joint.watch(&self.epoll, tokens).is_err() {

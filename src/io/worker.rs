@@ -12,6 +12,7 @@ mod tcp;
 use super::clock;
 use super::commons::{Commons, Deposit};
 use super::dtls::{Brought, Parts, Sessions, is_dtls};
+use super::joint::Told;
 use super::mail::{Mail, MailBox};
 use super::outbox::{Address, Outbox};
 use super::proxy::{Guests, Proxies, is_guest, knows};
@@ -227,6 +228,7 @@ impl Worker {
         }
         self.tend_sessions();
         self.streams.resume();
+        self.tcp.resume();
         while let Some(index) = self.next_idle() {
             self.end_stream(index);
         }
@@ -250,7 +252,12 @@ impl Worker {
             Source::Accept(index) => return self.streams.accept(index, self.now.time),
             Source::Stream(index) => return self.serve_stream(index, event),
             Source::Peers(relay) => return self.accept_peers(RelayId(relay)),
-            Source::Peer(number) | Source::Data(number) => return self.serve_connection(ConnectionId(number)),
+            Source::Peer(number) => {
+                return self.serve_connection(ConnectionId(number), Told { client: false, peer: event.readable });
+            }
+            Source::Data(number) => {
+                return self.serve_connection(ConnectionId(number), Told { client: event.readable, peer: false });
+            }
             Source::Mail => return self.take_mail(),
             Source::Owner => return self.stopped = true,
             _ => {}
@@ -455,6 +462,7 @@ impl Worker {
         while let Some(action) = self.server.poll() {
             self.act(action);
         }
+        self.send_after();
     }
 
     fn act(&mut self, action: Action) {
@@ -473,7 +481,7 @@ impl Worker {
             }
             Action::CloseRelay { relay } if self.tcp.close(relay) => {}
             Action::CloseRelay { relay } => drop(self.close_relay(relay)),
-            Action::Connect { connection, from, to } => self.connect(connection, from, to),
+            Action::Connect { connection, relay, to } => self.connect(connection, relay, to),
             Action::CloseConnection { connection } => self.tcp.remove(connection),
             Action::Pace { connection, rate } => self.tcp.pace(connection, rate),
             Action::Bind { connection, path } => self.bind(connection, path),
@@ -492,7 +500,10 @@ impl Worker {
             Action::AddClaim { claim } => self.commons.add_claim(claim, self.place),
             Action::RemoveClaim { claim } => self.commons.remove_claim(claim),
             Action::Leave { path } => self.leave(&path),
-            Action::Tell(notice) => tell(&notice),
+            Action::Tell(notice) => {
+                tell(&notice);
+                self.note_move(&notice);
+            }
             // What a proxy brings has a header before it, and what goes there is not addressed to the client.
             Action::AddRoute(Route { path, .. }) | Action::RemoveRoute(Route { path, .. }) if is_guest(&path) => {}
             Action::AddPermission(Permission { path, .. }) | Action::RemovePermission(Permission { path, .. })
@@ -512,6 +523,7 @@ impl Worker {
                 Mail::Stream { client, ended } => self.take_stream(*client, ended),
             }
             self.drain();
+            self.turn(false);
         }
     }
 

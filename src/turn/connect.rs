@@ -54,6 +54,10 @@ impl Server {
         }
         let peer = request::peer(message).filter(|peer| peer.port() != 0).ok_or(Refusal::BadRequest)?;
         self.may_reach(now.time, id, peer)?;
+        let to = self.setup.options.on_the_wire(peer);
+        if [peer, to].iter().any(|at| self.setup.options.own_streams.contains(at)) {
+            return Err(Refusal::Forbidden);
+        }
         if self.is_connected(id, peer) {
             return Err(Refusal::Connected);
         }
@@ -61,8 +65,7 @@ impl Server {
         let relay = *allocation.relay(Family::of(peer.ip()), now.time).ok_or(Refusal::PeerFamily)?;
         let stage = Stage::Connecting(Box::new(answer.clone()));
         let connection = self.begin(now.time, id, peer, stage).ok_or(Refusal::Capacity)?;
-        let to = self.setup.options.on_the_wire(peer);
-        self.actions.push_back(Action::Connect { connection, from: relay.local, to });
+        self.actions.push_back(Action::Connect { connection, relay: relay.id, to });
         Ok(Outcome::Later)
     }
 
@@ -214,7 +217,8 @@ impl Server {
 
     /// The connection that a client means may be another server's.
     fn elsewhere_connection(&self, number: ConnectionId, path: &Path) -> Option<Claim> {
-        let may_be = !self.alone && path.transport.is_stream() && !self.connections.contains_key(&number);
+        let is_free = path.transport.is_stream() && !self.is_taken(path);
+        let may_be = !self.alone && is_free && !self.connections.contains_key(&number);
         may_be.then_some(Claim::Connection(number))
     }
 
@@ -268,6 +272,7 @@ impl Server {
             all.retain(|one| *one != number);
         }
         self.share_bandwidth(gone.allocation);
+        self.thin_timers();
     }
 
     /// The bound connections of an allocation share its bandwidth evenly.

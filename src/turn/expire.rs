@@ -118,7 +118,7 @@ impl Server {
 
     /// Drops timers of what has ended once they outnumber the others: a client that allocates and deletes
     /// in a loop would leave one each time, for up to an hour.
-    fn thin_timers(&mut self) {
+    pub(super) fn thin_timers(&mut self) {
         let (table, deposits, connections) = (&self.table, &self.deposits, &self.connections);
         if self.timers.len() > 2 * (table.len() + deposits.len() + connections.len()) + LEFT_BEHIND {
             self.timers.retain(|due| match due {

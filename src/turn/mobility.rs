@@ -7,7 +7,7 @@ use super::lease::{Proven, is_same_session};
 use super::reply::{Answer, Refusal};
 use super::table::{Allocation, Id};
 use super::ticket::MobilityTicket;
-use super::types::{Action, Claim, Notice, Now, Path, Time, Transport};
+use super::types::{Action, Claim, Notice, Now, Path, Reason, Time, Transport};
 use super::{Outcome, Server};
 use crate::wire::{Message, attribute};
 use std::time::Duration;
@@ -63,7 +63,9 @@ impl Server {
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
         if let Some(claim) = self.elsewhere(ticket, &answer.path) {
-            return Ok(Outcome::Elsewhere(claim));
+            // It costs two workers something, and proves nothing yet.
+            let admitted = self.sources.admit(answer.path.client.ip(), now.time);
+            return Ok(if admitted { Outcome::Elsewhere(claim) } else { Outcome::Silent(Reason::SourceRate) });
         }
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         self.may_roam(&answer.path)?;
@@ -92,7 +94,7 @@ impl Server {
 
     /// A good ticket whose allocation another server may have, unless the 5-tuple is taken here.
     fn elsewhere(&self, ticket: &[u8], path: &Path) -> Option<Claim> {
-        let free = !self.alone && self.setup.options.mobility && !self.has_allocation(path) && !self.is_opening(path);
+        let free = !self.alone && self.setup.options.mobility && !self.is_taken(path);
         let serial = free.then(|| self.setup.tickets.open(ticket))??;
         self.table.at_serial(serial).is_none().then_some(Claim::Ticket(serial))
     }
@@ -155,7 +157,10 @@ impl Server {
     pub(super) fn outlives(&mut self, now: Time, id: Id, path: &Path) -> bool {
         let Some(allocation) = self.table.get(id).filter(|a| a.mobility.is_some()) else { return false };
         match allocation.pending() {
-            Some(pending) if pending == *path => _ = self.table.set_pending(id, None),
+            Some(pending) if pending == *path => {
+                let old = self.table.set_pending(id, None);
+                self.leave(old);
+            }
             Some(_) => self.move_over(now, id),
             None => {
                 self.withdraw_routes(id);

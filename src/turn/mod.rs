@@ -256,6 +256,12 @@ impl Server {
         self.table.at_path(path).is_some()
     }
 
+    /// The client of this path holds an allocation, or is about to.
+    #[must_use]
+    pub fn is_taken(&self, path: &Path) -> bool {
+        self.has_allocation(path) || self.is_opening(path)
+    }
+
     /// How many allocations there are.
     #[must_use]
     pub fn allocations(&self) -> usize {
@@ -405,7 +411,9 @@ impl Server {
         };
         // An allocation that has ended and waits to be swept is none, or it would make room for a new one.
         let roams = message.method() == Method::REFRESH && message.attribute(attribute::MOBILITY_TICKET).is_some();
-        let new = !roams && self.live(now.time, &answer.path).is_none();
+        let binds = message.method() == Method::CONNECTION_BIND
+            && request::connection_id(message).is_ok_and(|number| self.connections.contains_key(&number));
+        let new = !roams && !binds && self.live(now.time, &answer.path).is_none();
         if grant.expired && new { Err(Refusal::Unauthenticated) } else { Ok(grant) }
     }
 

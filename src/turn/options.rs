@@ -32,6 +32,8 @@ pub struct Options {
     pub udp_relays: bool,
     /// Relay TCP (RFC 6062).
     pub tcp_relays: bool,
+    /// Where this server listens for streams: no peers.
+    pub own_streams: Vec<SocketAddr>,
     /// The longest lifetime of an allocation.
     pub lifetime: Duration,
     /// How long a permission lasts; 300 s by RFC 8656 §9.
@@ -89,6 +91,7 @@ impl Default for Options {
             connections: 64,
             udp_relays: true,
             tcp_relays: true,
+            own_streams: Vec::new(),
             lifetime: Duration::from_secs(3600),
             permission_lifetime: Duration::from_secs(300),
             channel_lifetime: Duration::from_secs(600),

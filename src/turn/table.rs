@@ -189,11 +189,9 @@ impl Table {
     /// Takes an allocation out of every index. Its relays' places are freed too.
     pub(super) fn remove(&mut self, id: Id) -> Option<Allocation> {
         let allocation = self.allocations.try_remove(id.0 as usize)?;
-        if allocation.attached {
-            self.paths.remove(&allocation.path);
-        }
-        if let Some(pending) = allocation.pending() {
-            self.paths.remove(&pending);
+        let own = allocation.attached.then_some(allocation.path).into_iter().chain(allocation.pending());
+        for path in own {
+            self.leave(&path, id);
         }
         if let Some(mobility) = &allocation.mobility {
             self.mobile.remove(&mobility.serial);
@@ -202,6 +200,13 @@ impl Table {
             self.free(relay.id);
         }
         Some(allocation)
+    }
+
+    /// An allocation has a 5-tuple no more, unless another has it by now.
+    fn leave(&mut self, path: &Path, id: Id) {
+        if self.at_path(path) == Some(id) {
+            self.paths.remove(path);
+        }
     }
 
     /// From now on an allocation may move.
@@ -246,7 +251,7 @@ impl Table {
         let Some(allocation) = self.get_mut(id) else { return };
         let path = allocation.path;
         if std::mem::replace(&mut allocation.attached, false) {
-            self.paths.remove(&path);
+            self.leave(&path, id);
         }
     }
 

@@ -302,8 +302,8 @@ pub enum Action {
     Connect {
         /// The connection.
         connection: ConnectionId,
-        /// The relay's local address, from which it goes.
-        from: SocketAddr,
+        /// The relay from whose address and port it goes.
+        relay: RelayId,
         /// The peer.
         to: SocketAddr,
     },

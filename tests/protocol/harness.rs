@@ -75,6 +75,8 @@ pub struct World {
     pub permissions: HashSet<hairpin::turn::Permission>,
     /// What clients may claim from other 5-tuples.
     pub claims: HashSet<Claim>,
+    /// The 5-tuples that allocations have left.
+    pub left: Vec<Path>,
     /// What each relay was opened for.
     pub protocols: HashMap<RelayId, Protocol>,
     /// Connections to peers.
@@ -152,6 +154,7 @@ impl Build {
             routes: HashSet::new(),
             permissions: HashSet::new(),
             claims: HashSet::new(),
+            left: Vec::new(),
             protocols: HashMap::new(),
             connections: HashMap::new(),
             bound: HashMap::new(),
@@ -276,8 +279,8 @@ impl World {
                 Action::Tell(_) => {}
                 Action::AddClaim { claim } => assert!(self.claims.insert(claim), "what is claimed is here once"),
                 Action::RemoveClaim { claim } => assert!(self.claims.remove(&claim), "it was here"),
-                Action::Connect { connection, from, to } => {
-                    assert!(self.sockets.values().any(|at| *at == from), "it comes from a relay");
+                Action::Connect { connection, relay, to } => {
+                    assert!(self.sockets.contains_key(&relay), "it comes from a relay");
                     assert!(self.connections.insert(connection, to).is_none(), "a number is of one connection");
                 }
                 Action::CloseConnection { connection } => {
@@ -294,7 +297,8 @@ impl World {
                     }
                 }
                 Action::Leave { path } => {
-                    assert!(!self.server.has_allocation(&path), "a 5-tuple is left once it is free")
+                    assert!(!self.server.has_allocation(&path), "a 5-tuple is left once it is free");
+                    self.left.push(path);
                 }
                 Action::AddRoute(route) => assert!(self.routes.insert(route), "a route is added once"),
                 Action::AddPermission(new) => assert!(self.permissions.insert(new), "a permission is added once"),

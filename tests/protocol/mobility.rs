@@ -200,6 +200,23 @@ fn an_allocation_is_the_same_with_another_worker() {
     world.assert_empty();
 }
 
+/// MICE-018: a connection that ends before it is used is left, and so is each that another takes the place of.
+#[test]
+fn what_an_allocation_does_not_move_to_is_left() {
+    let mut world = roaming();
+    let alice = world.alice();
+    let (_, ticket) = mobile(&mut world, &alice);
+    let first = alice.at(&mut world, tcp("192.0.2.77:45000", 3));
+    let answer = show(&mut world, &first, &ticket, 600);
+    world.close(&first);
+    assert_eq!(world.left, [first.path]);
+    let second = alice.at(&mut world, udp(NEW));
+    let answer = show(&mut world, &second, &answer.get(attribute::MOBILITY_TICKET).unwrap(), 600);
+    let third = alice.at(&mut world, udp(CAROL));
+    third.assert_granted(&show(&mut world, &third, &answer.get(attribute::MOBILITY_TICKET).unwrap(), 600));
+    assert_eq!(world.left, [first.path, second.path]);
+}
+
 /// MICE-007.
 #[test]
 fn a_ticket_is_good_for_its_user_alone() {

@@ -2,6 +2,7 @@
 
 use crate::acts::*;
 use crate::harness::*;
+use hairpin::auth::rest::mint;
 use hairpin::turn::{ConnectionId, Event, Path, Protocol, Reason, Transport};
 use hairpin::wire::{Class, Message, Method, Writer, address, attribute};
 use std::net::SocketAddr;
@@ -282,6 +283,30 @@ fn a_connection_is_for_its_user_alone() {
     bob.assert_refused(&bind(&mut world, &bob, connection), 441);
     let data = second(&mut world);
     data.assert_granted(&bind(&mut world, &data, connection));
+}
+
+/// REST-005: a name whose time has ended is good for what it has made, and for the connections of that.
+#[test]
+fn an_expired_name_binds_what_it_has_connected() {
+    let mut world = patient();
+    let (user, password) = mint("north", "alice", world.now.wall + 10, ':');
+    let control = world.login(stream(ALICE), &user, &password);
+    control.assert_granted(&ask(&mut world, &control, |_| {}));
+    world.seconds(20);
+    let connection = connected(&mut world, &control, PEER);
+    let data = Client { path: stream(DATA), ..control.clone() };
+    data.assert_granted(&bind(&mut world, &data, connection));
+}
+
+/// Where this server listens itself, there is no peer.
+#[test]
+fn an_own_listener_is_no_peer() {
+    let own: SocketAddr = "198.18.9.9:50000".parse().unwrap();
+    let mut world = patient_with(|options| options.own_streams = vec![own]);
+    let (alice, _) = allocated(&mut world);
+    let id = world.transaction();
+    let request = alice.message(&id, Method::CONNECT, |w| _ = w.xor_address(attribute::XOR_PEER_ADDRESS, own));
+    alice.assert_refused(&world.ask(alice.path, &request), 403);
 }
 
 /// TCP-016.

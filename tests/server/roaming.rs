@@ -119,6 +119,26 @@ fn passes_over(client: &mut Client, next: &mut Client, peer: &UdpSocket, relayed
     assert!(down.into_iter().eq(0..MANY), "everything reaches the client, once");
 }
 
+/// MICE-016, MICE-019: the old connection ends before the new one has said anything; what the peers send finds the new one,
+/// on whatever worker that is.
+#[test]
+fn a_client_that_only_listens_is_found() {
+    let server = Setup::new().set("protocol.mobility", "true").set("workers", "2").start();
+    let peer = peer();
+    for _ in 0..CROWD {
+        let mut client = Client::tcp(server.addr).named(ALICE);
+        let (relayed, ticket) = mobile(&mut client);
+        client.permit(peer.local_addr().unwrap());
+        let mut next = Client::tcp(server.addr).named(ALICE);
+        show(&mut next, &ticket).expect("the next ticket");
+        drop(client);
+        eventually("the peer to be heard", || {
+            peer.send_to(b"down", relayed).unwrap();
+            next.hear_within(Duration::from_millis(50))
+        });
+    }
+}
+
 /// MICE-006, MICE-018: what another worker expects of a 5-tuple ends with the client's next one, or with its connection.
 #[test]
 fn a_5_tuple_that_a_client_never_used_is_forgotten_everywhere() {

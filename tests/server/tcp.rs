@@ -301,6 +301,63 @@ fn a_client_may_bind_on_any_worker() {
     }
 }
 
+/// TCP-014: whoever has an allocation, or is about to take one over, binds nothing to its connection, on whatever worker
+/// either of them is; and nobody else's connection is taken for it.
+#[test]
+fn a_connection_that_is_somebodys_is_not_bound() {
+    let server = Setup::new().set("workers", "2").set("protocol.mobility", "true").start();
+    let mut bystanders: Vec<Client> = (0..8).map(|_| server.alice_by_tcp()).collect();
+    bystanders.iter_mut().for_each(|client| _ = client.allocate());
+    let listener = listener();
+    for _ in 0..12 {
+        let (mut alice, _) = alice(&server);
+        let connection = connect(&mut alice, listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = accept(&listener);
+        let mut refused = |client: &mut Client| {
+            let answer =
+                client.request(Method::CONNECTION_BIND, |w| _ = w.attribute(attribute::CONNECTION_ID, &connection));
+            assert_eq!(answer.code(), Some(400));
+        };
+        let mut other = server.alice_by_tcp();
+        other.allocate();
+        refused(&mut other);
+        assert_eq!(other.refresh(600), None, "its allocation is where it was");
+        let mut mobile = server.alice();
+        let ticket = mobile.allocate_with(|w| _ = w.attribute(attribute::MOBILITY_TICKET, &[]));
+        let ticket = ticket.get(attribute::MOBILITY_TICKET).unwrap();
+        let mut next = server.alice_by_tcp();
+        let shown = next.request(Method::REFRESH, |w| _ = w.attribute(attribute::MOBILITY_TICKET, &ticket));
+        assert_eq!(shown.code(), None);
+        refused(&mut next);
+        for bystander in &mut bystanders {
+            assert_eq!(bystander.refresh(600), None);
+        }
+        peer.set_nonblocking(true).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+}
+
+/// Urgent data, which splicing stops at, stops nothing.
+#[test]
+fn urgent_data_stops_nothing() {
+    let server = Setup::new().start();
+    let (mut alice, _) = alice(&server);
+    let listener = listener();
+    let connection = connect(&mut alice, listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = accept(&listener);
+    let mut data = bind(server.alice_by_tcp(), &connection);
+    let urgently = |socket: &TcpStream| assert_eq!(socket2::SockRef::from(socket).send_out_of_band(b"!").unwrap(), 1);
+    peer.write_all(b"before").unwrap();
+    urgently(&peer);
+    peer.write_all(b"after").unwrap();
+    assert_eq!(data.take(11), b"beforeafter");
+    data.say(b"before");
+    urgently(data.stream.socket());
+    data.say(b"after");
+    assert_eq!(exactly(&mut peer, 11), b"beforeafter");
+    converse(&mut data, &mut peer);
+}
+
 /// TCP-028: who takes nothing stops whoever sends to it, and nobody else; memory does not grow.
 #[test]
 fn a_receiver_that_takes_nothing_stops_its_sender_alone() {

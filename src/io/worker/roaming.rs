@@ -8,7 +8,7 @@
 use super::{Worker, is_guest, send_all};
 use crate::io::mail::Mail;
 use crate::io::relay::Relay;
-use crate::turn::{Claim, Event, Migrant, Path, Reason, Verdict};
+use crate::turn::{Claim, Event, Migrant, Notice, Path, Reason, Transport, Verdict};
 use std::collections::HashMap;
 
 /// What one worker tells another of a client that roams.
@@ -44,6 +44,8 @@ pub(super) struct Roamers {
     homes: HashMap<Path, usize, foldhash::quality::RandomState>,
     /// Those that allocations here are about to have, and the host where they arrive.
     hosts: HashMap<Path, usize, foldhash::quality::RandomState>,
+    /// Those to which allocations here have moved, and from which they are to be sent.
+    moved: Vec<Path>,
 }
 
 impl Roamers {
@@ -98,11 +100,26 @@ impl Worker {
             }
             Roaming::Packet { host, path, packet, .. } => self.post(host, Roaming::Back { path, packet }),
             Roaming::Back { path, packet } => self.take_stray(path, &packet),
-            Roaming::Expect { home, path } => _ = self.roamers.homes.insert(path, home),
+            Roaming::Expect { home, path } if self.is_free(&path) => _ = self.roamers.homes.insert(path, home),
+            Roaming::Expect { home, path } => self.post(home, Roaming::Closed { path }),
             Roaming::Answer { path, message } => self.send(path, &message),
             Roaming::Closed { path } => self.server.handle_event(self.now, Event::Closed { path }),
             Roaming::Leave { path } => _ = self.roamers.homes.remove(&path),
             Roaming::Allocation { migrant, relays } => self.take_in(*migrant, relays),
+        }
+    }
+
+    /// A client is at this 5-tuple, and has nothing here.
+    fn is_free(&self, path: &Path) -> bool {
+        self.is_there(path) && !self.server.is_taken(path)
+    }
+
+    /// A client is at this 5-tuple: its connection has not ended.
+    fn is_there(&self, path: &Path) -> bool {
+        match path.transport {
+            Transport::Udp => true,
+            Transport::Dtls => self.dtls.as_ref().is_some_and(|dtls| dtls.has(path)),
+            Transport::Tcp | Transport::Tls => self.streams.has(path),
         }
     }
 
@@ -119,10 +136,14 @@ impl Worker {
     fn take_for_host(&mut self, host: usize, path: Path, packet: Vec<u8>) {
         match self.server.handle_client(self.now, path, &packet, &mut self.reply) {
             Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
-            Verdict::Elsewhere(_) => return self.post(host, Roaming::Back { path, packet }),
+            Verdict::Elsewhere(Claim::Ticket(_)) => return self.post(host, Roaming::Back { path, packet }),
+            // Whoever has an allocation, or is about to, binds nothing to its connection.
+            Verdict::Elsewhere(Claim::Connection(_)) => {
+                _ = self.server.handle_stray(self.now, path, &packet, &mut self.reply);
+            }
             _ => {}
         }
-        if self.server.has_allocation(&path) && self.roamers.hosts.insert(path, host).is_none() {
+        if self.server.has_allocation(&path) && self.roamers.hosts.insert(path, host) != Some(host) {
             self.post(host, Roaming::Expect { home: self.place, path });
         }
         if !self.reply.is_empty() {
@@ -130,17 +151,27 @@ impl Worker {
             self.post(host, Roaming::Answer { path, message });
         }
         self.drain();
-        self.send_after(host, &path);
     }
 
-    /// Sends an allocation after its client, if the client has moved.
-    fn send_after(&mut self, host: usize, path: &Path) {
-        let Some(migrant) = self.server.extract(path) else { return };
-        send_all(&mut self.server, &mut self.outbox, &self.inbox);
-        self.drain();
-        self.roamers.hosts.remove(path);
-        let relays = migrant.relays().filter_map(|relay| self.relays.take(relay)).collect();
-        self.post(host, Roaming::Allocation { migrant: Box::new(migrant), relays });
+    /// Remembers an allocation that has moved to where another worker is the host.
+    pub(super) fn note_move(&mut self, notice: &Notice) {
+        if let Notice::Moved { to, .. } = notice
+            && self.roamers.hosts.contains_key(to)
+        {
+            self.roamers.moved.push(*to);
+        }
+    }
+
+    /// Sends allocations after their clients that have moved.
+    pub(super) fn send_after(&mut self) {
+        while let Some(path) = self.roamers.moved.pop() {
+            let Some(host) = self.roamers.hosts.remove(&path) else { continue };
+            let Some(migrant) = self.server.extract(&path) else { continue };
+            send_all(&mut self.server, &mut self.outbox, &self.inbox);
+            let relays = migrant.relays().filter_map(|relay| self.relays.take(relay)).collect();
+            self.drain();
+            self.post(host, Roaming::Allocation { migrant: Box::new(migrant), relays });
+        }
     }
 
     /// Takes in an allocation whose client is here.
@@ -153,6 +184,9 @@ impl Worker {
             if let Err(error) = self.relays.take_in(place, relay) {
                 tracing::warn!(%error, "a relay that has come from another worker receives nothing");
             }
+        }
+        if !self.is_there(&path) {
+            self.server.handle_event(self.now, Event::Closed { path });
         }
     }
 

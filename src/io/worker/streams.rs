@@ -21,7 +21,7 @@ impl Worker {
             None => {}
             Some(Ok(Received { count, end })) => {
                 let in_step = count == 0 || self.take_frames(index, count);
-                if !self.turn(index, end) && (end || !in_step) {
+                if !self.turn(end) && (end || !in_step) {
                     self.end_stream(index);
                 }
             }

@@ -2,6 +2,7 @@
 
 use super::{Worker, open_error};
 use crate::io::connection::Connection;
+use crate::io::joint::Told;
 use crate::io::mail::Mail;
 use crate::io::tcp::News;
 use crate::turn::{ConnectionId, Event, OpenError, Path, RelayId};
@@ -25,9 +26,9 @@ impl Worker {
     }
 
     /// Begins to connect to a peer.
-    pub(super) fn connect(&mut self, connection: ConnectionId, from: SocketAddr, to: SocketAddr) {
-        if let Err(error) = self.tcp.connect(connection, from, to) {
-            tracing::debug!(%from, peer = %to, %error, "connect: not begun");
+    pub(super) fn connect(&mut self, connection: ConnectionId, relay: RelayId, to: SocketAddr) {
+        if let Err(error) = self.tcp.connect(connection, relay, to) {
+            tracing::debug!(peer = %to, %error, "connect: not begun");
             self.server.handle_event(self.now, Event::Connected { connection, reached: false });
         }
     }
@@ -44,8 +45,8 @@ impl Worker {
     }
 
     /// Goes on with a connection of which a socket has something to tell.
-    pub(super) fn serve_connection(&mut self, connection: ConnectionId) {
-        let news = self.tcp.serve(connection);
+    pub(super) fn serve_connection(&mut self, connection: ConnectionId, told: Told) {
+        let news = self.tcp.serve(connection, told);
         self.tell_news(connection, news);
     }
 
@@ -76,27 +77,37 @@ impl Worker {
 
     /// Makes of a client's connection what its request has turned it into; false if nothing. `ended`: the client will
     /// send no more.
-    pub(super) fn turn(&mut self, index: u32, ended: bool) -> bool {
-        let Some((_, turning)) = self.turning.take() else { return false };
-        let Some(mut client) = self.streams.detach(index) else { return false };
-        match turning {
-            Turning::Bound(connection) => {
+    pub(super) fn turn(&mut self, ended: bool) -> bool {
+        let Some((path, turning)) = self.turning.take() else { return false };
+        match (self.streams.detach(&path), turning) {
+            (Some(client), Turning::Bound(connection)) => {
                 let news = self.tcp.bind(connection, client, ended);
                 self.tell_news(connection, news);
             }
-            Turning::Moved { to, request } => {
-                client.incoming.put_before(&request);
-                self.commons.post(to, Mail::Stream { client: Box::new(client), ended });
+            (Some(client), Turning::Moved { to, request }) => self.send_stream(to, client, &request, ended),
+            // The client has gone meanwhile.
+            (None, Turning::Bound(connection)) => {
+                self.tcp.remove(connection);
+                self.tell_news(connection, Some(News::Ended([0; 2])));
             }
+            (None, Turning::Moved { .. }) => {}
         }
         true
+    }
+
+    /// Sends a client's connection to another worker, with the request that is to be taken there.
+    fn send_stream(&mut self, to: usize, mut client: Connection, request: &[u8], ended: bool) {
+        client.incoming.put_before(request);
+        self.server.handle_event(self.now, Event::Closed { path: client.path });
+        self.drain();
+        self.commons.post(to, Mail::Stream { client: Box::new(client), ended });
     }
 
     /// Takes in a client's connection from another worker, and what has come on it.
     pub(super) fn take_stream(&mut self, client: Connection, ended: bool) {
         let Ok(index) = self.streams.take_in(client, self.now.time) else { return };
         let in_step = self.take_frames(index, 0);
-        if !self.turn(index, ended) && (ended || !in_step) {
+        if !self.turn(ended) && (ended || !in_step) {
             self.end_stream(index);
         }
     }
