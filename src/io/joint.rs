@@ -93,7 +93,11 @@ impl Joint {
             if !self.flush_up(tools)? {
                 return Ok(false);
             }
-            if self.up.ended || !self.take_up(tools)? && !(told && turn == 0 && self.skip_up(tools)?) {
+            if self.up.ended {
+                return Ok(true);
+            }
+            let more = self.take_up(tools)? || (told && turn == 0 && self.skip_up(tools)?);
+            if !more {
                 return Ok(true);
             }
         }
@@ -156,7 +160,11 @@ impl Joint {
             if !self.flush_down(tools)? {
                 return Ok(false);
             }
-            if self.down.ended || !self.take_down(tools)? && !(told && turn == 0 && self.read_peer(tools)?) {
+            if self.down.ended {
+                return Ok(true);
+            }
+            let more = self.take_down(tools)? || (told && turn == 0 && self.read_peer(tools)?);
+            if !more {
                 return Ok(true);
             }
         }

@@ -313,7 +313,7 @@ fn a_connection_that_is_somebodys_is_not_bound() {
         let (mut alice, _) = alice(&server);
         let connection = connect(&mut alice, listener.local_addr().unwrap()).unwrap();
         let (mut peer, _) = accept(&listener);
-        let mut refused = |client: &mut Client| {
+        let refused = |client: &mut Client| {
             let answer =
                 client.request(Method::CONNECTION_BIND, |w| _ = w.attribute(attribute::CONNECTION_ID, &connection));
             assert_eq!(answer.code(), Some(400));

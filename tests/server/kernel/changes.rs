@@ -4,6 +4,7 @@ use super::media::{Media, Way};
 use super::scene::{Counts, HOST, PORT, RIGHT, Scene};
 use crate::client::Heard;
 use crate::harness::*;
+use hairpin::wire::{Method, attribute};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
@@ -72,6 +73,44 @@ fn a_channel_ends_in_time_and_comes_back_by_either_number() {
         media.flows_by(&server, Way::Down, true);
         assert!(media.indications > known);
     }
+}
+
+/// MICE-010: what the kernel knows of an allocation moves with it, to another 5-tuple and perhaps to another worker.
+#[test]
+fn a_client_that_roams_is_carried_where_it_is() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    let setup = Scene::setup("native").set("protocol.mobility", "true").set("workers", "2");
+    let server = setup.start_on(PORT, &scene.host, &[]);
+    let peer = scene.right.run(|| peer_at(RIGHT[0]));
+    let mut client = scene.client(&server, HOST[0]);
+    let answer = client.allocate_with(|w| _ = w.attribute(attribute::MOBILITY_TICKET, &[]));
+    let relayed = answer.xor(attribute::XOR_RELAYED_ADDRESS);
+    let mut ticket = answer.get(attribute::MOBILITY_TICKET).unwrap();
+    client.bind(0x4000, peer.local_addr().unwrap());
+    for _ in 0..4 {
+        let mut next = scene.client(&server, HOST[0]);
+        let answer = next.request(Method::REFRESH, |w| _ = w.attribute(attribute::MOBILITY_TICKET, &ticket));
+        ticket = answer.get(attribute::MOBILITY_TICKET).expect("the next ticket");
+        let mut both_ways = || {
+            next.send_channel(0x4000, b"up");
+            assert_eq!(receive(&peer), (b"up".to_vec(), relayed));
+            peer.send_to(b"down", relayed).unwrap();
+            assert_eq!(next.data().0, b"down");
+        };
+        // The first of them moves the allocation, and neighbours are asked for.
+        eventually("the kernel to carry it", || {
+            let before = Counts::of(&server);
+            (0..20).for_each(|_| both_ways());
+            let carried = Counts::of(&server).since(&before);
+            (carried.to_peer >= 19 && carried.to_client >= 19).then_some(())
+        });
+        client = next;
+    }
+    assert_eq!(Counts::of(&server).channels, 1);
+    assert_eq!(client.refresh(0), None);
 }
 
 #[test]
