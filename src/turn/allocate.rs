@@ -79,9 +79,7 @@ impl Server {
         answer: &mut Answer,
         out: &mut Vec<u8>,
     ) -> Result<Outcome, Refusal> {
-        if self.setup.options.redirect.before_auth {
-            self.redirect(now.time, message, answer)?;
-        }
+        let early = self.redirect_strangers(now.time, message, answer)?;
         let Proven { owner, lease } = self.authenticate(now, message, answer)?;
         if let Some(id) = self.live(now.time, &answer.path) {
             return self.repeat(now.time, id, &owner, answer, out);
@@ -95,8 +93,7 @@ impl Server {
         if message.attribute(attribute::MOBILITY_TICKET).is_some() {
             self.may_roam(&answer.path)?;
         }
-        self.redirect(now.time, message, answer)?;
-        let request = request::Allocate::parse(message)?;
+        let request = early.map_or_else(|| self.unless_redirected(message, answer), Ok)?;
         self.may_relay(&request, &answer.path)?;
         let (todo, missing) = self.families(&request, &answer.path)?;
         let ticket = Ticket(self.openings.vacant_key() as u32);
@@ -130,20 +127,6 @@ impl Server {
             Protocol::Tcp if request.mobile => Err(Refusal::Mobility),
             Protocol::Tcp => Ok(()),
         }
-    }
-
-    /// Refuses a good request for something new if another server is to have it. What was reserved is here, so
-    /// who shows a token stays.
-    fn redirect(&mut self, now: Time, message: &Message<'_>, answer: &Answer) -> Result<(), Refusal> {
-        let redirect = &self.setup.options.redirect;
-        if redirect.targets.is_empty() || self.live(now, &answer.path).is_some() {
-            return Ok(());
-        }
-        if request::Allocate::parse(message)?.token.is_some() {
-            return Ok(());
-        }
-        let alternate = self.turns.next(&self.setup.options.redirect, &answer.path);
-        alternate.map_or(Ok(()), |alternate| Err(Refusal::Alternate(alternate)))
     }
 
     /// An Allocate request of this 5-tuple waits.

@@ -3,8 +3,11 @@
 //! A target is of the client's transport and family, and never the address that the client came to. Targets take
 //! turns by weight: each gains its weight, and the richest is chosen and pays what all have gained.
 
-use super::types::{Path, Transport};
-use crate::wire::{Writer, attribute};
+use super::Server;
+use super::reply::{Answer, Refusal};
+use super::request::Allocate;
+use super::types::{Path, Time, Transport};
+use crate::wire::{Message, Writer, attribute};
 use std::net::{IpAddr, SocketAddr};
 
 /// Where clients are sent instead of being served.
@@ -116,5 +119,35 @@ impl Turns {
         let richest = places.iter().copied().rev().max_by_key(|place| self.credits[*place])?;
         self.credits[richest] -= gained;
         Some(richest)
+    }
+}
+
+impl Server {
+    /// Where even who has proved nothing is sent away: reads the request, and sends its client away. An allocation that
+    /// is there stays: its client has been served here.
+    pub(super) fn redirect_strangers(
+        &mut self,
+        now: Time,
+        message: &Message<'_>,
+        answer: &Answer,
+    ) -> Result<Option<Allocate>, Refusal> {
+        let redirect = &self.setup.options.redirect;
+        if !redirect.before_auth || redirect.targets.is_empty() || self.live(now, &answer.path).is_some() {
+            return Ok(None);
+        }
+        self.unless_redirected(message, answer).map(Some)
+    }
+
+    /// Reads a request for an allocation that is not there yet, unless its client is sent away. A reserved port is
+    /// nowhere else.
+    pub(super) fn unless_redirected(&mut self, message: &Message<'_>, answer: &Answer) -> Result<Allocate, Refusal> {
+        let request = Allocate::parse(message)?;
+        if request.token.is_some() {
+            return Ok(request);
+        }
+        match self.turns.next(&self.setup.options.redirect, &answer.path) {
+            Some(alternate) => Err(Refusal::Alternate(alternate)),
+            None => Ok(request),
+        }
     }
 }
