@@ -48,6 +48,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("probe", "wire", "requests are written and answers are read"),
     ("probe", "auth", "a client signs with a key, and makes time-limited credentials"),
     ("probe", "load", "URLs are read and certificates are trusted as for a measurement"),
+    ("probe", "io", "the clocks have one reader"),
     ("app", "wire", "somebody has to see everything"),
     ("app", "auth", "it builds the credentials"),
     ("app", "turn", "it builds the server"),

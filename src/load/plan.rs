@@ -4,12 +4,13 @@ use super::options::{Credentials, Options, Peer, Trust, Workload};
 use super::stream::{Tls, settings};
 use super::target::Transport;
 use crate::auth::rest;
+use crate::io::clock;
 use crate::wire::address::Family;
 use rustls_pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long time-limited credentials are good: no measurement takes longer.
 const TTL: Duration = Duration::from_secs(24 * 3600);
@@ -113,9 +114,6 @@ fn user(credentials: Option<&Credentials>) -> (String, String) {
     match credentials {
         None => Default::default(),
         Some(Credentials::Static(user, password)) => (user.clone(), password.clone()),
-        Some(Credentials::Secret(secret)) => {
-            let expiry = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + TTL;
-            rest::mint(secret, "bench", expiry.as_secs(), ':')
-        }
+        Some(Credentials::Secret(secret)) => rest::mint(secret, "bench", clock::now().wall + TTL.as_secs(), ':'),
     }
 }

@@ -3,8 +3,8 @@
 
 use super::fault::Fault;
 use super::link::Link;
-use super::wall_seconds;
 use crate::auth::key::{Algorithm, Key};
+use crate::io::clock;
 use crate::wire::{Class, Message, Method, Writer, address, attribute};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::net::SocketAddr;
@@ -118,7 +118,7 @@ impl<'a> Client<'a> {
     fn unknown(&self) -> Fault {
         let name = self.user.map_or("", |(name, _)| name);
         let expiry = name.split(':').find_map(|part| part.parse::<u64>().ok()).filter(|at| *at > 1_000_000_000);
-        let ago = expiry.and_then(|at| wall_seconds().checked_sub(at)).filter(|ago| *ago > 0);
+        let ago = expiry.and_then(|at| clock::now().wall.checked_sub(at)).filter(|ago| *ago > 0);
         ago.map_or(Fault::WrongPassword, Fault::Stale)
     }
 

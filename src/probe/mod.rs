@@ -14,9 +14,10 @@ mod report;
 mod walk;
 
 use crate::auth::rest;
+use crate::io::clock;
 use crate::load::target::Target;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// How long credentials made of a secret last.
 const TERM: u64 = 600;
@@ -50,7 +51,7 @@ pub struct Entry {
 /// Makes a time-limited credential of a shared secret.
 #[must_use]
 pub fn credential(secret: &str) -> (String, String) {
-    rest::mint(secret, "probe", wall_seconds() + TERM, ':')
+    rest::mint(secret, "probe", clock::now().wall + TERM, ':')
 }
 
 /// Probes every server and prints what came of it; true if everything works.
@@ -65,9 +66,4 @@ pub fn run(options: &Options) -> Result<bool, String> {
         print!("{}", report::table(&paths));
     }
     Ok(paths.iter().all(walk::Path::works))
-}
-
-/// Seconds of the wall clock.
-fn wall_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
