@@ -3,6 +3,7 @@
 mod answers;
 mod bench;
 mod flags;
+mod nat;
 mod probe;
 
 use std::ffi::OsString;
@@ -13,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use crate::config::{Config, Failed, Loaded, Remark, Sources};
 use crate::load::Task;
-use crate::probe::Options;
+use crate::probe::{self as probes, Options};
 
 /// What comes of a command line.
 pub enum Outcome {
@@ -23,6 +24,8 @@ pub enum Outcome {
     Bench(Task),
     /// Find out what works with servers.
     Probe(Box<Options>),
+    /// Find out what a NAT does.
+    Nat(probes::nat::Options),
     /// Everything is said; leave with this code.
     Done(u8),
 }
@@ -110,6 +113,7 @@ pub fn interpret(
     match matches.subcommand() {
         None => run(sources, &mut output),
         Some(("bench", matches)) => bench::read(matches, &mut output).map_or_else(Outcome::Done, Outcome::Bench),
+        Some(("nat", matches)) => nat::read(matches, &mut output).map_or_else(Outcome::Done, Outcome::Nat),
         Some(("probe", matches)) => {
             probe::read(matches, &mut output).map_or_else(Outcome::Done, |options| Outcome::Probe(Box::new(options)))
         }
@@ -153,6 +157,7 @@ pub fn command() -> Command {
         .subcommands(answers::subcommands())
         .subcommand(bench::subcommand())
         .subcommand(probe::subcommand())
+        .subcommand(nat::subcommand())
         .after_help(AFTER_HELP)
 }
 

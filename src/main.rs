@@ -25,16 +25,22 @@ fn main() -> ExitCode {
             run(loaded.config, &warnings)
         }
         Outcome::Bench(task) => finish(load::run(task)),
-        Outcome::Probe(options) => match probe::run(&options) {
-            Ok(false) => ExitCode::from(CANNOT_RUN),
-            other => finish(other.map(drop)),
-        },
+        Outcome::Probe(options) => told(probe::run(&options)),
+        Outcome::Nat(options) => told(probe::nat::run(&options)),
     }
 }
 
 /// Runs the server; what stopped it is the last thing that is said.
 fn run(config: hairpin::config::Config, warnings: &[String]) -> ExitCode {
     finish(app::run(config, warnings).map_err(|error| format!("{error:#}")))
+}
+
+/// Turns what was found out into an exit code.
+fn told(result: Result<bool, String>) -> ExitCode {
+    match result {
+        Ok(false) => ExitCode::from(CANNOT_RUN),
+        other => finish(other.map(drop)),
+    }
 }
 
 /// Says what went wrong, if anything did, and turns it into an exit code.

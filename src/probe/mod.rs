@@ -10,6 +10,7 @@ mod echo;
 mod fault;
 pub mod ice;
 mod link;
+pub mod nat;
 mod report;
 mod walk;
 

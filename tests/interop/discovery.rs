@@ -31,9 +31,12 @@ fn says(flag: &str, is_firewalled: bool) -> String {
         let file = folder.write("rules", rules);
         far.tool("nft", &format!("-f {}", file.display()));
     }
-    let words = [flag, "-L", "192.0.2.2", "192.0.2.1"];
-    let mut client =
-        far.run(|| Process::start(Command::new("turnutils_natdiscovery").args(words), &folder.join("client.log")));
+    let words = match flag {
+        "nat" => vec!["nat", "192.0.2.1", "--timeout", "1s"],
+        _ => vec![flag, "-L", "192.0.2.2", "192.0.2.1"],
+    };
+    let client = if flag == "nat" { env!("CARGO_BIN_EXE_hairpin") } else { "turnutils_natdiscovery" };
+    let mut client = far.run(|| Process::start(Command::new(client).args(words), &folder.join("client.log")));
     client.wait(PATIENCE);
     client.output()
 }
@@ -57,4 +60,16 @@ fn natdiscovery_finds_a_firewall() {
     requires!(Tool("turnutils_natdiscovery"), Tool("nft"), Spaces);
     let said = says("-f", true);
     assert!(said.contains("NAT with Address and Port Dependent Filtering!"), "{said}");
+}
+
+/// What `hairpin nat` says without a NAT, and behind a firewall: NBD-001, NBD-003, NBD-004.
+#[test]
+fn nat_tells_a_firewall_from_none() {
+    requires!(Tool("nft"), Spaces);
+    let said = says("nat", false);
+    assert!(said.contains("no NAT") && said.contains("mapping      endpoint-independent"), "{said}");
+    assert!(said.contains("filtering    endpoint-independent") && said.contains("hairpinning  yes"), "{said}");
+    let said = says("nat", true);
+    assert!(said.contains("mapping      endpoint-independent"), "{said}");
+    assert!(said.contains("filtering    address- and port-dependent"), "{said}");
 }
