@@ -421,7 +421,7 @@ fn credentials(config: &Config) -> Result<Credentials> {
 /// What opens access tokens.
 fn tokens(config: &Config) -> Result<Tokens> {
     let oauth = &config.oauth;
-    let mut tokens = Tokens::new(oauth.server_name.as_ref().unwrap_or(&config.auth.realm));
+    let mut tokens = Tokens::new(oauth.name(&config.auth.realm));
     for key in &oauth.keys {
         let added = tokens.add(&key.kid, key.cipher, &key.key, key.end);
         added.map_err(|_| anyhow!("oauth.keys: {}: the key is too short", key.kid))?;

@@ -5,6 +5,7 @@ mod bench;
 mod flags;
 mod nat;
 mod probe;
+mod token;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -12,9 +13,10 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::config::{Config, Failed, Loaded, Remark, Sources};
+use crate::config::{Config, Failed, Loaded, OauthKey, Remark, Sources};
 use crate::load::Task;
 use crate::probe::{self as probes, Options};
+pub use token::Grant;
 
 /// What comes of a command line.
 pub enum Outcome {
@@ -33,6 +35,10 @@ pub enum Outcome {
 /// Makes a long-term key of user, realm and password: SHA-256 if the first is true, else MD5.
 pub type LongTerm = fn(bool, &str, &str, &str) -> Result<Vec<u8>, String>;
 
+/// Makes an access token that a key seals for a server: for so many seconds, with a session key for SHA-256 if the
+/// last is true.
+pub type Token = fn(&OauthKey, &str, u32, bool) -> Result<Grant, String>;
+
 /// The cryptography that some subcommands need, given by the caller so that this module needs none.
 #[derive(Clone, Copy)]
 pub struct Crypto {
@@ -40,6 +46,8 @@ pub struct Crypto {
     pub long_term: LongTerm,
     /// Makes the password of a time-limited user name from a shared secret.
     pub time_limited: fn(&str, &str) -> String,
+    /// Makes an access token.
+    pub token: Token,
     /// Reads the certificates of a configuration, as far as the server would.
     pub certificates: fn(&Config) -> Result<(), String>,
 }

@@ -39,7 +39,7 @@ pub use ice::{Hosts, ice_server};
 pub use load::{Failed, Loaded, Sources, from_text};
 pub use report::report;
 pub use setting::{Reading, Remark};
-pub(crate) use value::duration;
+pub(crate) use value::{duration, oauth_key};
 pub use write::{convert, reference};
 
 /// Everything hairpin was told, defaults filled in. Plain data; `app` hands each layer its part.
@@ -264,6 +264,14 @@ pub struct Oauth {
     pub server_name: Option<String>,
     /// The keys shared with authorisation servers.
     pub keys: Vec<OauthKey>,
+}
+
+impl Oauth {
+    /// The name for which tokens are sealed in this realm.
+    #[must_use]
+    pub fn name<'a>(&'a self, realm: &'a str) -> &'a str {
+        self.server_name.as_deref().unwrap_or(realm)
+    }
 }
 
 /// A key shared with an authorisation server.

@@ -2,10 +2,13 @@
 
 use hairpin::app;
 use hairpin::auth::key::{Algorithm, Key};
-use hairpin::auth::rest;
-use hairpin::cli::{self, Crypto, Outcome};
+use hairpin::auth::{rest, token};
+use hairpin::cli::{self, Crypto, Grant, Outcome};
+use hairpin::config::OauthKey;
+use hairpin::io::clock;
 use hairpin::load;
 use hairpin::probe;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::process::ExitCode;
 
 /// The server could not start, or had to stop.
@@ -15,6 +18,7 @@ fn main() -> ExitCode {
     let crypto = Crypto {
         long_term,
         time_limited: |secret, user| rest::password(secret, user, rest::Hash::Sha1),
+        token: grant,
         certificates: app::certificates,
     };
     let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
@@ -60,4 +64,18 @@ fn long_term(sha256: bool, user: &str, realm: &str, password: &str) -> Result<Ve
     Key::long_term(algorithm, user, realm, password)
         .map(|key| key.as_bytes().to_vec())
         .map_err(|error| error.to_string())
+}
+
+/// Makes an access token with a fresh session key and a fresh nonce.
+fn grant(key: &OauthKey, server: &str, lifetime: u32, sha256: bool) -> Result<Grant, String> {
+    let now = clock::now().wall;
+    if key.end.is_some_and(|end| end < now) {
+        return Err(format!("the key {} has ended, so no server takes its tokens; give another", key.kid));
+    }
+    let (mut session_key, mut nonce) = (vec![0; if sha256 { 32 } else { 20 }], [0; 12]);
+    let random = SystemRandom::new();
+    random.fill(&mut session_key).and_then(|()| random.fill(&mut nonce)).map_err(|_| "the system has no randomness")?;
+    let content = token::Content { session_key: &session_key, issued: now << 16, lifetime };
+    let token = token::seal(key.cipher, &key.key, server, nonce, content);
+    token.map(|token| Grant { session_key, token }).map_err(|_| format!("the key {} is too short", key.kid))
 }

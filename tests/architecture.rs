@@ -62,6 +62,7 @@ const ARROWS: &[(&str, &str, &str)] = &[
     ("main", "config", "what was read is handed on"),
     ("main", "load", "it runs a measurement"),
     ("main", "probe", "it runs a probe"),
+    ("main", "io", "the clocks have one reader"),
     ("main", "auth", "the command line makes keys and passwords"),
 ];
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hairpin::auth::key::{Algorithm, Key, NotAllowed, Part, Why, opaque_string, saslprep, user_hash};
 use hairpin::auth::nonce::{self, BitOrder, Features, Judgement, Nonces};
 use hairpin::auth::rest::{self, Hash};
+use hairpin::auth::token::{Cipher, Content, Tokens, seal};
 use hairpin::auth::{Claim, Credentials, Owner, Secret, Standing, unquoted};
 use hmac::{KeyInit, Mac};
 use proptest::prelude::*;
@@ -884,4 +885,41 @@ fn hmac_of(kind: u16, key: &Key, covered: &[u8]) -> Vec<u8> {
     }
     let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
     ring::hmac::sign(&key, covered).as_ref().to_vec()
+}
+
+// Access tokens.
+
+proptest! {
+    /// OAUTH-002, OAUTH-003: what is sealed opens for its server under its key, in its time, and not with any byte
+    /// changed.
+    #[test]
+    fn a_sealed_token_opens_unless_a_byte_is_changed(
+        is_long in any::<bool>(),
+        aes256 in any::<bool>(),
+        key in any::<[u8; 32]>(),
+        session in any::<[u8; 32]>(),
+        nonce in any::<[u8; 12]>(),
+        lifetime in 1_u32..,
+        at in any::<prop::sample::Index>(),
+        change in 1_u8..,
+        server in "[a-z.]{0,40}",
+    ) {
+        let session_key = if is_long { &session[..] } else { &session[..20] };
+        let cipher = if aes256 { Cipher::A256Gcm } else { Cipher::A128Gcm };
+        let content = Content { session_key, issued: NOW << 16, lifetime };
+        let mut token = seal(cipher, &key, &server, nonce, content).unwrap();
+        let mut tokens = Tokens::new(&server);
+        tokens.add("kid", cipher, &key, None).unwrap();
+        let opened = tokens.open("kid", &token, NOW).expect("what is sealed opens");
+        prop_assert_eq!(opened.left, u64::from(lifetime) + 5);
+        let session = opened.session();
+        match is_long {
+            true => prop_assert_eq!(session.sha256[0].as_bytes(), session_key),
+            false => prop_assert_eq!(session.sha1[0].as_bytes(), session_key),
+        }
+        prop_assert!(tokens.open("dik", &token, NOW).is_none());
+        let at = at.index(token.len());
+        token[at] ^= change;
+        prop_assert!(tokens.open("kid", &token, NOW).is_none());
+    }
 }

@@ -12,7 +12,7 @@ mod config {
     pub(crate) mod toml;
 }
 
-use hairpin::cli::{Crypto, Outcome, interpret};
+use hairpin::cli::{Crypto, Grant, Outcome, interpret};
 use hairpin::config::{Config, Failed, Loaded, from_text};
 
 /// What came of a command line.
@@ -60,6 +60,10 @@ fn crypto() -> Crypto {
             Ok(text.into_bytes().into_iter().take(if sha256 { 32 } else { 16 }).collect())
         },
         time_limited: |secret, username| format!("{secret}|{username}"),
+        token: |key, server, lifetime, sha256| {
+            let token = format!("{}|{server}|{lifetime}|{sha256}", key.kid).into_bytes();
+            Ok(Grant { session_key: key.key.clone(), token })
+        },
         certificates: |config| match &config.tls.certificates[..] {
             [one] if one.key.ends_with("bad.key") => Err(format!("{} is bad", one.key.display())),
             _ => Ok(()),

@@ -1,4 +1,4 @@
-//! The subcommands that need no server: check, convert, key, ice, reference.
+//! The subcommands that need no server: check, convert, key, ice, token, reference.
 
 use std::io::{BufRead, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{Crypto, NEXT, OK, Output};
+use super::{Crypto, NEXT, OK, Output, token};
 use crate::config::{self, Certificate, Config, Hosts, Loaded, Remark, Sources, UserSecret};
 
 /// Describes the subcommands.
-pub(super) fn subcommands() -> [Command; 5] {
+pub(super) fn subcommands() -> [Command; 6] {
     [
         Command::new("check")
             .about("Say what would run with a configuration, and what is wrong or risky")
@@ -31,17 +31,18 @@ pub(super) fn subcommands() -> [Command; 5] {
             text("host", "HOST").help("The name or address under which clients reach the server"),
             path("config").short('c').long("config").help("The configuration; without it, that before the command"),
         ]),
+        token::subcommand(),
         Command::new("reference").about("Print every key with its default and its names in coturn"),
     ]
 }
 
 /// Describes a flag with a text.
-fn text(name: &'static str, value: &'static str) -> Arg {
+pub(super) fn text(name: &'static str, value: &'static str) -> Arg {
     Arg::new(name).long(name).value_name(value).allow_hyphen_values(true)
 }
 
 /// Describes an argument that is a path.
-fn path(name: &'static str) -> Arg {
+pub(super) fn path(name: &'static str) -> Arg {
     Arg::new(name).value_name("FILE").value_parser(value_parser!(PathBuf))
 }
 
@@ -58,6 +59,7 @@ pub(super) fn answer(
         "convert" => convert(matches, output),
         "key" => key(matches, crypto, output),
         "ice" => ice(matches, &with_file(sources, matches, "config"), crypto, output),
+        "token" => token::answer(matches, &with_file(sources, matches, "config"), crypto, output),
         _ => output.say(&config::reference()),
     }
 }
@@ -176,7 +178,7 @@ fn password(matches: &ArgMatches) -> Result<String, String> {
 }
 
 /// Returns the text of a flag, empty if it was not given.
-fn value<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
+pub(super) fn value<'a>(matches: &'a ArgMatches, name: &str) -> &'a str {
     matches.get_one::<String>(name).map_or("", String::as_str)
 }
 

@@ -19,7 +19,7 @@ pub fn report(config: &Config) -> String {
     lines.push(("kernel", kernel_line(config)));
     lines.push(("users", auth_line(config)));
     if config.oauth.enabled {
-        let name = config.oauth.server_name.as_ref().unwrap_or(&config.auth.realm);
+        let name = config.oauth.name(&config.auth.realm);
         lines.push(("oauth", format!("{} keys, tokens sealed for {name}", config.oauth.keys.len())));
     }
     lines.push(("peers", peers_line(config)));

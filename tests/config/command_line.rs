@@ -241,3 +241,30 @@ fn ice_without_credentials_says_what_to_give() {
     assert!(answer.err.contains("--secret"), "{}", answer.err);
     assert_eq!(hairpin("ice --host x --secret s --ttl soon").code, 1);
 }
+
+/// What `token` prints as the token, where the stand-in shows what it was made of.
+fn token(line: &str) -> String {
+    use base64::Engine;
+    let answer = hairpin(line);
+    let token =
+        answer.out.lines().find_map(|line| line.strip_prefix("token: ")).unwrap_or_else(|| panic!("{}", answer.err));
+    String::from_utf8(base64::engine::general_purpose::STANDARD.decode(token).unwrap()).unwrap()
+}
+
+#[test]
+fn token_takes_keys_and_names_from_flags_or_the_configuration() {
+    let key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    assert_eq!(token(&format!("token --key a:A256GCM:{key} --server-name b --lifetime 2m")), "a|b|120|false");
+    let text = format!(
+        "[auth]\nrealm = \"main.example\"\n[oauth]\nenabled = true\nkeys = [\"a:A256GCM:{key}\", \"b:A128GCM:{key}\"]\n\
+         [[realm]]\nname = \"north.example\"\norigins = [\"https://north.example\"]\n\
+         oauth.keys = [\"n:A256GCM:{key}\"]\n"
+    );
+    let file = file("token.toml", &text);
+    assert_eq!(token(&format!("token -c {file} --sha256")), "a|main.example|3600|true");
+    assert_eq!(token(&format!("token -c {file} --kid b")), "b|main.example|3600|false");
+    assert_eq!(token(&format!("token -c {file} --realm north.example")), "n|north.example|3600|false");
+    assert_says(&[hairpin(&format!("token -c {file} --realm x")).err], "no realm");
+    assert_says(&[hairpin(&format!("token -c {file} --lifetime soon")).err], "--lifetime");
+    assert_says(&[hairpin("token --key a:A256GCM:AAAA --server-name b").err], "--key: a: the key has 3 bytes");
+}

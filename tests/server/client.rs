@@ -70,6 +70,8 @@ pub struct Client {
     user: String,
     password: String,
     realm: String,
+    /// What it signs with and shows instead of a password.
+    session: Option<(Vec<u8>, Vec<u8>)>,
     nonce: Vec<u8>,
     serial: u64,
     waiting: VecDeque<Heard>,
@@ -119,6 +121,7 @@ impl Client {
             user: String::new(),
             password: String::new(),
             realm: REALM.to_owned(),
+            session: None,
             nonce: Vec::new(),
             serial: 0,
             waiting,
@@ -128,6 +131,12 @@ impl Client {
     /// With credentials.
     pub fn named(mut self, (user, password): (&str, &str)) -> Self {
         (self.user, self.password) = (user.to_owned(), password.to_owned());
+        self
+    }
+
+    /// With an access token instead of a password: the identifier of its key, the session key, the token.
+    pub fn granted(mut self, kid: &str, session_key: Vec<u8>, token: Vec<u8>) -> Self {
+        (self.user, self.session) = (kid.to_owned(), Some((session_key, token)));
         self
     }
 
@@ -258,8 +267,11 @@ impl Client {
         writer
             .attribute(attribute::USERNAME, self.user.as_bytes())
             .attribute(attribute::REALM, self.realm.as_bytes())
-            .attribute(attribute::NONCE, &self.nonce)
-            .sha1(self.key().as_bytes());
+            .attribute(attribute::NONCE, &self.nonce);
+        match &self.session {
+            Some((key, token)) => writer.attribute(attribute::ACCESS_TOKEN, token).sha1(key),
+            None => writer.sha1(self.key().as_bytes()),
+        };
         out
     }
 

@@ -28,6 +28,7 @@ mod space;
 mod streams;
 mod tcp;
 mod tls;
+mod token;
 mod twins;
 mod udp;
 mod unfinished;
