@@ -3,7 +3,8 @@
 use super::Output;
 use crate::config;
 use crate::probe::nat::{Options, TIMEOUT};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use std::time::Duration;
 
 /// What stands below the list of flags.
 const AFTER_HELP: &str = "\
@@ -25,6 +26,13 @@ pub(super) fn subcommand() -> Command {
                 .help("Its port"),
         )
         .arg(Arg::new("family").long("family").value_parser(["ipv4", "ipv6"]).help("Ask over this family alone"))
+        .arg(
+            Arg::new("lifetime")
+                .long("lifetime")
+                .value_name("TIME")
+                .help("Find out how long a binding lasts without packets, up to TIME; takes about four times as long"),
+        )
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Print the result as JSON"))
         .arg(Arg::new("timeout").long("timeout").value_name("TIME").help("How long each answer may take [default: 3s]"))
         .after_help(AFTER_HELP)
 }
@@ -36,13 +44,21 @@ pub(super) fn read(matches: &ArgMatches, output: &mut Output<'_>) -> Result<Opti
 
 /// Reads the options.
 fn options(matches: &ArgMatches) -> Result<Options, String> {
-    let timeout = matches.get_one::<String>("timeout");
-    let wrong = |text: &String| format!("--timeout: {text:?} is not a time; write 3s");
-    let time = |text: &String| config::duration(text).filter(|time| !time.is_zero()).ok_or_else(|| wrong(text));
     Ok(Options {
         host: matches.get_one::<String>("host").cloned().unwrap_or_default(),
         port: matches.get_one("port").copied().unwrap_or(3478),
         v6: matches.get_one::<String>("family").map(|family| family == "ipv6"),
-        timeout: timeout.map_or(Ok(TIMEOUT), time)?,
+        timeout: time(matches, "timeout")?.unwrap_or(TIMEOUT),
+        lifetime: time(matches, "lifetime")?,
+        json: matches.get_flag("json"),
     })
+}
+
+/// Reads a time, if it was given.
+fn time(matches: &ArgMatches, name: &str) -> Result<Option<Duration>, String> {
+    let read = |text: &String| {
+        let time = config::duration(text).filter(|time| !time.is_zero());
+        time.ok_or_else(|| format!("--{name}: {text:?} is not a time; write 3s"))
+    };
+    matches.get_one::<String>(name).map(read).transpose()
 }

@@ -45,6 +45,18 @@ pub(super) enum Fault {
     NothingOut,
     /// What is sent to the relayed address does not arrive: the relayed address, and where the server sends from.
     NothingIn(SocketAddr, Option<IpAddr>),
+    /// Nothing comes over UDP at all.
+    NoUdp(SocketAddr),
+    /// The server tells of no second address.
+    NoOther,
+    /// The second address that it tells of is none.
+    WrongOther(SocketAddr),
+    /// The second address does not answer.
+    OtherSilent(SocketAddr),
+    /// An answer comes from elsewhere than it must: whence it must, and whence it does.
+    WrongSource(SocketAddr, SocketAddr),
+    /// An answer says that it comes from elsewhere than it does: what it says, and whence it comes.
+    WrongOrigin(SocketAddr, SocketAddr),
     /// Any other error response.
     Refused(u16),
     /// A success that lacks what it is for.
@@ -76,6 +88,12 @@ impl Fault {
             Self::Capacity => "capacity",
             Self::NothingOut => "peer-not-reached",
             Self::NothingIn(..) => "relay-not-reachable",
+            Self::NoUdp(_) => "udp-blocked",
+            Self::NoOther => "no-other-address",
+            Self::WrongOther(_) => "wrong-other-address",
+            Self::OtherSilent(_) => "other-address-silent",
+            Self::WrongSource(..) => "wrong-source",
+            Self::WrongOrigin(..) => "wrong-origin",
             Self::Refused(_) => "refused",
             Self::Malformed(_) => "malformed",
             Self::Socket(_) => "socket",
@@ -117,6 +135,18 @@ impl Fault {
             }
             Self::NothingIn(..) => {
                 "set the address by which the relay is reached (hairpin: relay.external; coturn: external-ip), and open its relay ports for UDP"
+            }
+            Self::NoUdp(_) => {
+                "open UDP in the firewalls between; until then, calls need TURN over TCP or TLS (see `hairpin probe`)"
+            }
+            Self::NoOther => {
+                "ask a server with two addresses (hairpin: protocol.discovery, two addresses in listen.addresses, listen.alternate-port)"
+            }
+            Self::WrongOther(_) | Self::WrongSource(..) | Self::WrongOrigin(..) => {
+                "let the server know the addresses by which it is reached (hairpin: relay.external for each), and let nothing on the way translate them"
+            }
+            Self::OtherSilent(_) => {
+                "let clients reach both addresses and both ports of the server, by the addresses that it tells of"
             }
             Self::Refused(_) => "see the server's log",
             Self::Malformed(_) => "see whether this is a TURN server",
@@ -188,6 +218,23 @@ impl fmt::Display for Fault {
             Self::Capacity => f.write_str("the server has no capacity left (508)"),
             Self::NothingOut => f.write_str("what the relay sends does not reach its peer"),
             Self::NothingIn(relayed, from) => unreachable(f, *relayed, *from),
+            Self::NoUdp(server) => {
+                write!(f, "{server} does not answer over UDP: UDP is blocked on the way, or nobody listens there")
+            }
+            Self::NoOther => f.write_str("the server tells of no second address"),
+            Self::WrongOther(other) => {
+                write!(
+                    f,
+                    "the server tells of {other} as its other address, which has to differ in address and in port"
+                )
+            }
+            Self::OtherSilent(addr) => write!(f, "the server's other address {addr} does not answer"),
+            Self::WrongSource(expected, source) => {
+                write!(f, "an answer came from {source}, and by what the server tells it had to come from {expected}")
+            }
+            Self::WrongOrigin(origin, source) => {
+                write!(f, "the server says that it answers from {origin}, and the answer came from {source}")
+            }
             Self::Refused(code) => write!(f, "the server refuses ({code})"),
             Self::Malformed(what) => write!(f, "the answer has no {what}"),
             Self::Socket(why) => f.write_str(why),

@@ -1,17 +1,18 @@
 //! `hairpin nat`: what a NAT on the way to a server does (RFC 5780), and what that means for calls.
+//!
+//! Each step is told as soon as it is known. What a server tells wrongly is told too, because everything that is
+//! concluded from it would be wrong.
+
+mod client;
+mod lifetime;
 
 use super::client::transaction;
 use super::fault::Fault;
-use crate::wire::{Class, Message, Method, Writer, address, attribute};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
-use std::time::{Duration, Instant};
+use client::{Answer, CHANGE_ADDRESS, CHANGE_PORT, Client, TRIES, any};
+use serde_json::{Value, json};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::time::Duration;
 
-/// How often a request is sent.
-const TRIES: u32 = 3;
-/// CHANGE-REQUEST: answer from the other address.
-const CHANGE_ADDRESS: u32 = 4;
-/// CHANGE-REQUEST: answer from the other port.
-const CHANGE_PORT: u32 = 2;
 /// How long hairpinned packets and answers to a request are waited for, all tries together, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -26,104 +27,132 @@ pub struct Options {
     pub v6: Option<bool>,
     /// How long all tries of one request take.
     pub timeout: Duration,
+    /// Up to which time it is tried how long a binding lasts; without it, it is not.
+    pub lifetime: Option<Duration>,
+    /// The result is printed as JSON.
+    pub json: bool,
 }
 
-/// An answer to a Binding request.
-struct Answer {
-    mapped: SocketAddr,
-    other: Option<SocketAddr>,
+/// What a step found out.
+struct Found {
+    /// A name that programs can rely on.
+    kind: &'static str,
+    /// What it means, for a person.
+    text: String,
+    /// The times between which it lies, if it is a time.
+    between: Option<(Duration, Duration)>,
 }
 
-/// The socket of a client, and how long it waits.
-struct Client {
-    socket: UdpSocket,
-    timeout: Duration,
-}
+/// Found out, or why not.
+type Outcome = Result<Found, Fault>;
 
-impl Client {
-    /// A socket of a server's family that has sent nothing yet.
-    fn open(server: SocketAddr, timeout: Duration) -> Result<Self, Fault> {
-        Ok(Self { socket: UdpSocket::bind((any(server), 0))?, timeout })
-    }
-
-    /// Asks, until an answer comes from where it must come from; none if nothing does. An answer from elsewhere says
-    /// nothing about what a NAT lets through, nor does one whose RESPONSE-ORIGIN is another.
-    fn ask(&self, to: SocketAddr, change: u32, from: SocketAddr) -> Result<Option<Answer>, Fault> {
-        let (id, mut request) = (transaction()?, Vec::new());
-        let mut writer = Writer::new(&mut request, Method::BINDING, Class::Request, &id);
-        if change != 0 {
-            writer.number(attribute::CHANGE_REQUEST, change);
-        }
-        for _ in 0..TRIES {
-            self.socket.send_to(&request, to)?;
-            if let Some(answer) = self.receive(|bytes, source| read(bytes, &id, from).filter(|_| source == from))? {
-                return answer.map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Waits for one try's time until something that counts arrives.
-    fn receive<T>(&self, counts: impl Fn(&[u8], SocketAddr) -> Option<T>) -> Result<Option<T>, Fault> {
-        let (mut bytes, end) = ([0; 2048], Instant::now() + self.timeout / TRIES);
-        loop {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1))))?;
-            // What is refused at one try may be heard at the next.
-            let Ok((len, source)) = self.socket.recv_from(&mut bytes) else { continue };
-            if let Some(found) = counts(&bytes[..len], source) {
-                return Ok(Some(found));
-            }
-        }
+impl Found {
+    /// A step's result.
+    fn new(kind: &'static str, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into(), between: None }
     }
 }
 
-/// Reads the answer to a request: none if it is another's.
-fn read(bytes: &[u8], id: &[u8; 12], from: SocketAddr) -> Option<Result<Answer, Fault>> {
-    let message = Message::parse(bytes).ok().filter(|message| message.transaction() == *id)?;
-    let plain = |code| message.attribute(code).and_then(address::decode);
-    if let Some([_, _, class, number, ..]) = message.attribute(attribute::ERROR_CODE) {
-        return Some(Err(Fault::Refused(u16::from(class & 7) * 100 + u16::from(*number))));
-    }
-    let mapped = message.attribute(attribute::XOR_MAPPED_ADDRESS).and_then(|value| address::decode_xor(value, id));
-    let other = plain(attribute::OTHER_ADDRESS);
-    if plain(attribute::RESPONSE_ORIGIN).is_some_and(|origin| origin != from) {
-        return None;
-    }
-    Some(mapped.map(|mapped| Answer { mapped, other }).ok_or(Fault::Malformed("XOR-MAPPED-ADDRESS")))
+/// What has been told so far.
+struct Study<'a> {
+    options: &'a Options,
+    server: SocketAddr,
+    steps: Vec<(&'static str, Outcome)>,
 }
 
 /// Finds out and prints each result as it comes; true if everything could be told.
 ///
 /// # Errors
-/// Why nothing can be told, for a person.
+/// Why nothing can be asked, for a person.
 pub fn run(options: &Options) -> Result<bool, String> {
-    let server = server(options)?;
-    let fault = |fault: Fault| fault.to_string();
-    let client = Client::open(server, options.timeout).map_err(fault)?;
-    let Some(first) = client.ask(server, 0, server).map_err(fault)? else {
-        return Err(format!(
-            "{server} does not answer over UDP, so nothing can be told: UDP is blocked on the way, or nobody listens \
-             there; calls from here need TURN over TCP or TLS (see `hairpin probe`)"
-        ));
-    };
-    let is_direct = local(server).is_ok_and(|ip| first.mapped.ip() == ip);
-    say("address", &format!("seen as {}: {}", first.mapped, if is_direct { "no NAT" } else { "behind a NAT" }));
-    let Some(other) = first.other.filter(|other| other.ip() != server.ip() && other.port() != server.port()) else {
-        say(
-            "mapping",
-            "cannot be told: the server has no second address (hairpin: protocol.discovery, two addresses in \
-             listen.addresses, listen.alternate-port)",
-        );
-        return Ok(false);
-    };
-    say("mapping", mapping(&client, server, other, first.mapped).map_err(fault)?);
-    say("filtering", filtering(server, other, options.timeout).map_err(fault)?);
-    say("hairpinning", hairpinning(&client, server, first.mapped).map_err(fault)?);
-    Ok(true)
+    let mut study = Study { options, server: server(options)?, steps: Vec::new() };
+    study.all();
+    if options.json {
+        println!("{:#}", study.document());
+    }
+    Ok(study.works())
+}
+
+impl Study<'_> {
+    /// Goes through the steps as far as they can be taken.
+    fn all(&mut self) {
+        let first = Client::open(self.server, self.options.timeout).and_then(|client| {
+            let first = client.must_ask(self.server, 0)?;
+            Ok((client, first))
+        });
+        match first {
+            Ok((client, first)) => self.behind(&client, &first),
+            Err(Fault::Silent) => self.tell("address", Err(Fault::NoUdp(self.server))),
+            Err(fault) => self.tell("address", Err(fault)),
+        }
+    }
+
+    /// Takes the steps that follow a first answer.
+    fn behind(&mut self, client: &Client, first: &Answer) {
+        self.tell("address", Ok(self.address(first)));
+        if let Err(fault) = first.is_from(self.server) {
+            self.tell("server", Err(fault));
+        }
+        let timeout = self.options.timeout;
+        match first.other(self.server) {
+            Ok(other) => {
+                self.tell("mapping", mapping(client, self.server, other, first.mapped));
+                self.tell("filtering", filtering(self.server, other, timeout));
+            }
+            Err(fault) => self.tell("mapping", Err(fault)),
+        }
+        self.tell("hairpinning", hairpinning(client, self.server, first.mapped));
+        if let Some(longest) = self.options.lifetime {
+            self.tell("lifetime", lifetime::find(self.server, timeout, longest));
+        }
+    }
+
+    /// Who this side is to others.
+    fn address(&self, first: &Answer) -> Found {
+        match local(self.server).is_ok_and(|ip| first.mapped.ip() == ip) {
+            true => Found::new("direct", format!("seen as {}: no NAT", first.mapped)),
+            false => Found::new("nat", format!("seen as {}: behind a NAT", first.mapped)),
+        }
+    }
+
+    /// Notes a step, and prints it for people.
+    fn tell(&mut self, step: &'static str, outcome: Outcome) {
+        if !self.options.json {
+            match &outcome {
+                Ok(found) => println!("{step:<12} {}", found.text),
+                Err(fault) => println!("{step:<12} cannot be told: {fault}\n{:13}{}", "", fault.remedy()),
+            }
+        }
+        self.steps.push((step, outcome));
+    }
+
+    /// Everything could be told.
+    fn works(&self) -> bool {
+        self.steps.iter().all(|(_, outcome)| outcome.is_ok())
+    }
+
+    /// The same for programs.
+    fn document(&self) -> Value {
+        let steps: Vec<Value> = self.steps.iter().map(|(step, outcome)| document(step, outcome)).collect();
+        json!({ "server": self.server.to_string(), "works": self.works(), "steps": steps })
+    }
+}
+
+/// A step for programs.
+fn document(step: &str, outcome: &Outcome) -> Value {
+    match outcome {
+        Ok(Found { kind, text, between }) => {
+            let mut document = json!({ "step": step, "works": true, "kind": kind, "text": text });
+            if let Some((low, high)) = between {
+                document["seconds"] = json!({ "low": low.as_secs_f64(), "high": high.as_secs_f64() });
+            }
+            document
+        }
+        Err(fault) => {
+            let (text, remedy) = (fault.to_string(), fault.remedy());
+            json!({ "step": step, "works": false, "fault": fault.name(), "text": text, "remedy": remedy })
+        }
+    }
 }
 
 /// The address of the server.
@@ -141,59 +170,65 @@ fn local(server: SocketAddr) -> std::io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// Every address of the family.
-fn any(like: SocketAddr) -> IpAddr {
-    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
-}
-
-/// Prints a result.
-fn say(what: &str, text: &str) {
-    println!("{what:<12} {text}");
-}
-
 /// RFC 5780 §4.3: whether one socket is seen as one address from everywhere.
-fn mapping(client: &Client, server: SocketAddr, other: SocketAddr, first: SocketAddr) -> Result<&'static str, Fault> {
-    let at = SocketAddr::new(other.ip(), server.port());
-    let Some(second) = client.ask(at, 0, at)? else {
-        return Ok("cannot be told: the server's other address is silent");
-    };
+fn mapping(client: &Client, server: SocketAddr, other: SocketAddr, first: SocketAddr) -> Outcome {
+    let at = |to| client.ask(to, 0)?.ok_or(Fault::OtherSilent(to));
+    let second = at(SocketAddr::new(other.ip(), server.port()))?;
     if second.mapped == first {
-        return Ok("endpoint-independent: others can be told where to send, so direct calls usually work");
+        return Ok(Found::new(
+            "endpoint-independent",
+            "endpoint-independent: others can be told where to send, so direct calls usually work",
+        ));
     }
-    let Some(third) = client.ask(other, 0, other)? else {
-        return Ok("cannot be told: the server's other port is silent");
-    };
-    Ok(if third.mapped == second.mapped {
-        "address-dependent: every host sees another address, so many direct calls fail and need a relay"
+    Ok(if at(other)?.mapped == second.mapped {
+        Found::new(
+            "address-dependent",
+            "address-dependent: every host sees another address, so many direct calls fail and need a relay",
+        )
     } else {
-        "address- and port-dependent: everybody sees another address, so many direct calls fail and need a relay"
+        Found::new(
+            "address-and-port-dependent",
+            "address- and port-dependent: everybody sees another address, so many direct calls fail and need a relay",
+        )
     })
 }
 
 /// RFC 5780 §4.4: who may answer a socket that has sent to the server alone.
-fn filtering(server: SocketAddr, other: SocketAddr, timeout: Duration) -> Result<&'static str, Fault> {
+fn filtering(server: SocketAddr, other: SocketAddr, timeout: Duration) -> Outcome {
     let client = Client::open(server, timeout)?;
-    client.ask(server, 0, server)?.ok_or(Fault::Silent)?;
-    if client.ask(server, CHANGE_ADDRESS | CHANGE_PORT, other)?.is_some() {
-        return Ok("endpoint-independent: anybody may send here once this side has sent to somebody");
+    client.must_ask(server, 0)?;
+    if let Some(answer) = client.ask(server, CHANGE_ADDRESS | CHANGE_PORT)? {
+        answer.is_from(other)?;
+        return Ok(Found::new(
+            "endpoint-independent",
+            "endpoint-independent: anybody may send here once this side has sent to somebody",
+        ));
     }
-    let port = SocketAddr::new(server.ip(), other.port());
-    Ok(if client.ask(server, CHANGE_PORT, port)?.is_some() {
-        "address-dependent: only hosts to which this side has sent may send here; usual, and no harm to calls"
-    } else {
-        "address- and port-dependent: only whom this side has sent to may send here; usual, and seldom harmful to calls"
-    })
+    if let Some(answer) = client.ask(server, CHANGE_PORT)? {
+        answer.is_from(SocketAddr::new(server.ip(), other.port()))?;
+        return Ok(Found::new(
+            "address-dependent",
+            "address-dependent: only hosts to which this side has sent may send here; usual, and no harm to calls",
+        ));
+    }
+    Ok(Found::new(
+        "address-and-port-dependent",
+        "address- and port-dependent: only whom this side has sent to may send here; usual, and seldom harmful to calls",
+    ))
 }
 
 /// RFC 5780 §4.5 (hairpinning): whether two clients behind this NAT reach each other by their outer addresses.
-fn hairpinning(client: &Client, server: SocketAddr, mapped: SocketAddr) -> Result<&'static str, Fault> {
+fn hairpinning(client: &Client, server: SocketAddr, mapped: SocketAddr) -> Outcome {
     let (sender, payload) = (Client::open(server, client.timeout)?, transaction()?);
     for _ in 0..TRIES {
         // No way there is as good an answer as silence.
         let _ = sender.socket.send_to(&payload, mapped);
         if client.receive(|bytes, _| (bytes == payload).then_some(()))?.is_some() {
-            return Ok("yes: two callers behind this NAT reach each other by their public addresses");
+            return Ok(Found::new(
+                "yes",
+                "yes: two callers behind this NAT reach each other by their public addresses",
+            ));
         }
     }
-    Ok("no: two callers behind this NAT reach each other by private addresses or a relay alone")
+    Ok(Found::new("no", "no: two callers behind this NAT reach each other by private addresses or a relay alone"))
 }
