@@ -16,7 +16,7 @@ use super::{Due, Options, Outcome, Server};
 use crate::auth::Owner;
 use crate::auth::peers::is_tunnel;
 use crate::wire::address::Family;
-use crate::wire::{Code, Message, Writer, attribute};
+use crate::wire::{Code, Message, Writer, attribute, value};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -321,7 +321,7 @@ impl Server {
             source: opening.answer.path.client.ip(),
             mobility: None,
             realm: opening.answer.realm,
-            bandwidth: self.domain(opening.answer.realm).realm.bandwidth,
+            bandwidth: narrower(self.domain(opening.answer.realm).realm.bandwidth, opening.request.bandwidth),
             origin: opening.origin.clone(),
             owner: opening.owner.clone(),
             lease: opening.lease.clone(),
@@ -470,10 +470,18 @@ fn granted(options: &Options, now: Time, allocation: &Allocation, answer: &Answe
         if let Some(mobility) = &allocation.mobility {
             writer.attribute(attribute::MOBILITY_TICKET, &mobility.ticket);
         }
+        if allocation.bandwidth > 0 {
+            writer.number(attribute::NEW_BANDWIDTH, value::bandwidth_units(allocation.bandwidth));
+        }
         if let Some((family, code)) = allocation.missing {
             put_missing(writer, family, code);
         }
     });
+}
+
+/// The lower of two bandwidths, of which zero means any number.
+fn narrower(one: u64, other: u64) -> u64 {
+    if one == 0 || other == 0 { one.max(other) } else { one.min(other) }
 }
 
 /// ADDRESS-ERROR-CODE: which family could not be had, and why (RFC 8656 §18.12).

@@ -28,6 +28,8 @@ pub(super) struct Allocate {
     pub(super) lifetime: Option<u32>,
     /// The allocation is to have a mobility ticket.
     pub(super) mobile: bool,
+    /// Bytes per second that suffice, each direction; zero means any number.
+    pub(super) bandwidth: u64,
 }
 
 /// Which relayed addresses are wanted.
@@ -66,7 +68,9 @@ impl Allocate {
         if protocol == Protocol::Tcp && (token.is_some() || even.is_some() || is_whole(message)) {
             return Err(Refusal::BadRequest);
         }
-        Ok(Self { protocol, families, even, token, lifetime: lifetime(message)?, mobile: mobile(message)? })
+        // The attribute is in no standard: whoever writes it wrong has no wish.
+        let bandwidth = message.attribute(attribute::NEW_BANDWIDTH).and_then(value::bandwidth).unwrap_or(0);
+        Ok(Self { protocol, families, even, token, lifetime: lifetime(message)?, mobile: mobile(message)?, bandwidth })
     }
 }
 

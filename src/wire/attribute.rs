@@ -76,6 +76,8 @@ attributes! {
     ALTERNATE_DOMAIN = 0x8003, "ALTERNATE-DOMAIN";
     /// RFC 8656 §18.13.
     ICMP = 0x8004, "ICMP";
+    /// What coturn and its clients have instead of BANDWIDTH, which RFC 8656 took back; unregistered.
+    NEW_BANDWIDTH = 0x8010, "NEW-BANDWIDTH";
     /// RFC 8489 §14.14.
     SOFTWARE = 0x8022, "SOFTWARE";
     /// RFC 8489 §14.15.

@@ -1,5 +1,8 @@
 //! The other typed values, most of them four bytes. Reserved bytes are not looked at.
 
+/// What NEW-BANDWIDTH counts: 1024 bits per second, in bytes.
+const BANDWIDTH_UNIT: u64 = 128;
+
 /// LIFETIME: seconds (RFC 8656 §18.2).
 #[must_use]
 pub fn lifetime(value: &[u8]) -> Option<u32> {
@@ -41,6 +44,18 @@ pub fn response_port(value: &[u8]) -> Option<u16> {
         [high, low] | [high, low, _, _] => Some(u16::from_be_bytes([*high, *low])),
         _ => None,
     }
+}
+
+/// NEW-BANDWIDTH in bytes per second: four bytes, in units of 1024 bits per second.
+#[must_use]
+pub fn bandwidth(value: &[u8]) -> Option<u64> {
+    Some(u64::from(u32::from_be_bytes(value.try_into().ok()?)) * BANDWIDTH_UNIT)
+}
+
+/// The number that stands in NEW-BANDWIDTH for so many bytes per second; at least one, since zero would mean any number.
+#[must_use]
+pub fn bandwidth_units(bandwidth: u64) -> u32 {
+    u32::try_from((bandwidth / BANDWIDTH_UNIT).max(1)).unwrap_or(u32::MAX)
 }
 
 /// RESERVATION-TOKEN: eight bytes (RFC 8656 §18.10).

@@ -1,6 +1,7 @@
 //! Quotas, rates and caps: each has an answer of its own, and nothing is counted that has ended.
 
 use crate::acts::*;
+use crate::craft::allocate;
 use crate::harness::*;
 use hairpin::turn::Reason;
 use hairpin::turn::limits::{Bucket, Quotas, Sources};
@@ -151,6 +152,39 @@ fn data_beyond_the_bandwidth_is_dropped_and_requests_are_still_served() {
     alice.assert_granted(&alice.permit(&mut world, &[PEER]));
     world.seconds(1);
     assert_eq!(up(&mut world), 10);
+}
+
+/// TURN-081: NEW-BANDWIDTH of coturn's clients, in units of 128 bytes per second. A client may have less than its realm
+/// gives, never more; whoever asks for nothing or writes it wrong has what there is.
+#[test]
+fn a_client_may_ask_for_less_bandwidth() {
+    let asked = |limit: u64, value: &[u8]| {
+        let mut world = patient_with(|options| {
+            options.bandwidth = limit;
+            options.routes = true;
+        });
+        let alice = world.alice();
+        let answer = alice.request(&mut world, Method::ALLOCATE, |w| {
+            allocate(w);
+            w.attribute(attribute::NEW_BANDWIDTH, value);
+        });
+        assert_eq!(answer.code(), None);
+        let told = answer.get(attribute::NEW_BANDWIDTH).map(|told| u32::from_be_bytes(told.try_into().unwrap()));
+        alice.assert_granted(&alice.bind(&mut world, 0x4000, PEER));
+        let passes = |world: &mut World| matches!(alice.channel_data(world, 0x4000, &[0; 128])[..], [Out::Peer(..)]);
+        let passed = (0..1000).take_while(|_| passes(&mut world)).count();
+        (told, passed, world.routes.len())
+    };
+    let units = |units: u32| units.to_be_bytes();
+    assert_eq!(asked(12_800, &units(10)), (Some(10), 10, 0), "no fast path lets more through");
+    assert_eq!(asked(12_800, &units(100)), (Some(100), 100, 1));
+    assert_eq!(asked(12_800, &units(5000)), (Some(100), 100, 1));
+    assert_eq!(asked(12_800, &units(u32::MAX)), (Some(100), 100, 1));
+    for nothing in [&units(0)[..], &[], &[1], &[1; 8]] {
+        assert_eq!(asked(12_800, nothing), (Some(100), 100, 1), "{nothing:?}");
+    }
+    assert_eq!(asked(0, &units(10)), (Some(10), 10, 0));
+    assert_eq!(asked(0, &units(0)), (None, 1000, 1));
 }
 
 /// TURN-081.

@@ -17,6 +17,7 @@ mod http;
 mod icmp;
 mod kernel;
 mod memory;
+mod odd;
 mod process;
 mod proxy;
 mod realms;
