@@ -10,6 +10,7 @@ mod check;
 pub(crate) mod coturn;
 mod draft;
 mod environment;
+mod host;
 mod ice;
 pub(crate) mod key;
 pub(crate) mod kind;

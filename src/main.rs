@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     match cli::interpret(std::env::args_os(), cli::environment(), crypto, &mut out, &mut err) {
         Outcome::Done(code) => ExitCode::from(code),
         Outcome::Run(loaded, _) => {
-            let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-            run(loaded.config, &warnings)
+            let warnings = loaded.warnings.iter().chain(&loaded.missing_here()).map(ToString::to_string).collect();
+            run(loaded.config, warnings)
         }
         Outcome::Bench(task) => finish(load::run(task)),
         Outcome::Probe(options) => told(probe::run(&options)),
@@ -35,8 +35,8 @@ fn main() -> ExitCode {
 }
 
 /// Runs the server; what stopped it is the last thing that is said.
-fn run(config: hairpin::config::Config, warnings: &[String]) -> ExitCode {
-    finish(app::run(config, warnings).map_err(|error| format!("{error:#}")))
+fn run(config: hairpin::config::Config, warnings: Vec<String>) -> ExitCode {
+    finish(app::run(config, &warnings).map_err(|error| format!("{error:#}")))
 }
 
 /// Turns what was found out into an exit code.

@@ -82,7 +82,8 @@ fn check(sources: &Sources, crypto: Crypto, output: &mut Output<'_>) -> u8 {
 fn report(loaded: &Loaded, crypto: Crypto, output: &mut Output<'_>) -> u8 {
     output.say(&config::report(&loaded.config));
     let unreadable = unreadable(&loaded.config);
-    for remark in loaded.warnings.iter().map(ToString::to_string).chain(unreadable) {
+    let missing = loaded.missing_here();
+    for remark in loaded.warnings.iter().chain(&missing).map(ToString::to_string).chain(unreadable) {
         output.say(&format!("warning: {remark}\n"));
     }
     let errors = bad_certificates(loaded, crypto);
