@@ -13,7 +13,7 @@ mod space;
 use certificates::Authority;
 use client::Client;
 use harness::*;
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ServerConfig, ServerConnection};
@@ -23,6 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, U
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 /// The user alice.
 const USER: [&str; 4] = ["--user", ALICE.0, "--password", ALICE.1];
@@ -217,7 +218,8 @@ fn certificates_are_judged_by_name_issuer_and_time() {
     let all = ["resolve", "connect", "tls", "binding", "allocate", "permission", "channel", "echo", "refresh"];
     let found = works(&url, &[&USER[..], &["--insecure"]].concat(), &all);
     let said = found["paths"][0]["steps"][2]["text"].as_str().unwrap().to_owned();
-    assert_eq!(said, "TLSv1.3, ALPN stun.turn, certificate for turn.example");
+    let whose = "TLSv1.3, ALPN stun.turn, certificate for turn.example by \"an authority for tests\", ";
+    assert!(said.starts_with(whose) && said.ends_with(" days left"), "{said}");
     let setup = Setup::new();
     let good = setup.clone().certificates(&[authority.issue(&folder, "good", &setup.ip.to_string())]).start();
     works(&format!("turns:{}", good.tls), &trust, &all);
@@ -226,11 +228,51 @@ fn certificates_are_judged_by_name_issuer_and_time() {
     fails(&format!("turns:{}", expired.tls), &trust, "tls", "certificate-expired", &["has expired", "renew"]);
 }
 
+/// The issuer by organisation and name, the days that are left, and whether they are few or over.
+#[test]
+fn a_certificate_is_shown_with_its_issuer_and_the_days_that_are_left() {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::OrganizationName, "Honest Ltd");
+    params.distinguished_name.push(DnType::CommonName, "R1");
+    let authority = Authority { issuer: CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap() };
+    let folder = Folder::new();
+    let said = |pair| {
+        let server = Setup::new().certificates(&[pair]).start();
+        let (_, document) = document(&format!("turns:{}", server.tls), &[&USER[..], &["--insecure"]].concat());
+        document["paths"][0]["steps"][2]["text"].as_str().unwrap().to_owned()
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let hours = |hours: u64| now + Duration::from_secs(hours * 3600);
+    let long = said(issue(&authority, &folder, "turn.example", hours(100 * 24 + 12)));
+    assert!(long.ends_with("for turn.example by \"Honest Ltd R1\", 100 days left"), "{long}");
+    let short = said(issue(&authority, &folder, "turn.example", hours(5 * 24 + 12)));
+    assert!(short.ends_with(", 5 days left: renew it"), "{short}");
+    let over = said(expired(&authority, &folder, "turn.example"));
+    assert!(over.contains("expired ") && over.ends_with(" days ago"), "{over}");
+    let (file, key) = (folder.path("own.pem"), KeyPair::generate().unwrap());
+    let own = CertificateParams::new(["turn.example".to_owned()]).unwrap().self_signed(&key).unwrap();
+    std::fs::write(&file, own.pem()).unwrap();
+    let own = said((file, folder.write("own.key", &key.serialize_pem())));
+    assert!(own.contains("for turn.example by itself, "), "{own}");
+}
+
 /// Issues a certificate that ended years ago.
 fn expired(authority: &Authority, folder: &Folder, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
+    issue(authority, folder, host, Duration::from_secs(1_609_459_200))
+}
+
+/// Issues a certificate that lasts until so long after 1970.
+fn issue(
+    authority: &Authority,
+    folder: &Folder,
+    host: &str,
+    end: Duration,
+) -> (std::path::PathBuf, std::path::PathBuf) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
+    params.not_before = date_time_ymd(2020, 1, 1);
+    params.not_after = date_time_ymd(1970, 1, 1) + end;
     let leaf = params.signed_by(&key, &authority.issuer).unwrap();
     (folder.write("expired.pem", &leaf.pem()), folder.write("expired.key", &key.serialize_pem()))
 }

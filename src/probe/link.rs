@@ -1,6 +1,8 @@
 //! A way to the server on which one waits.
 
+use super::certificate;
 use super::fault::Fault;
+use crate::io::clock;
 use crate::load::target::Transport;
 use crate::wire::stream::{Frame, next};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
@@ -50,12 +52,14 @@ impl Link {
         Ok(Self::Secure(Box::new(StreamOwned::new(tls, stream)), Vec::new()))
     }
 
-    /// What was agreed on in the handshake: version and application protocol.
+    /// What came of the handshake: version, application protocol and what the server showed of itself.
     pub(super) fn agreed(&self) -> String {
         let Self::Secure(tls, _) = self else { return String::new() };
         let version = tls.conn.protocol_version().map_or_else(String::new, |version| format!("{version:?}"));
         let alpn = tls.conn.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
-        format!("{}, ALPN {alpn}{}", version.replace('_', "."), names(&tls.conn))
+        let leaf = tls.conn.peer_certificates().and_then(|chain| chain.first());
+        let shown = leaf.map_or_else(String::new, |leaf| certificate::shown(leaf, clock::now().wall));
+        format!("{}, ALPN {alpn}{shown}", version.replace('_', "."))
     }
 
     /// The address on this side.
@@ -163,16 +167,6 @@ impl Write for Timed {
 /// Every address of the family.
 fn any(like: SocketAddr) -> IpAddr {
     if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
-}
-
-/// The names in the server's certificate.
-fn names(tls: &ClientConnection) -> String {
-    let leaf = tls.peer_certificates().and_then(|chain| chain.first());
-    let Some(certificate) = leaf.and_then(|leaf| webpki::EndEntityCert::try_from(leaf).ok()) else {
-        return String::new();
-    };
-    let names: Vec<&str> = certificate.valid_dns_names().collect();
-    if names.is_empty() { String::new() } else { format!(", certificate for {}", names.join(", ")) }
 }
 
 /// Takes a whole message from the front of what was read.

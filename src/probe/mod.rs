@@ -3,8 +3,9 @@
 //! It is a client of servers and knows nothing of this one. It does one thing after the other and waits for each.
 //!
 //! To read on: `walk` takes the steps over a `link`, with the requests of `client`; a step that fails is a `fault`
-//! with its sentence and remedy; `echo` sends through the relay; `report` prints; `ice` reads what browsers are given.
+//! with its sentence and remedy; `echo` sends through the relay; `certificate` reads what a server shows; `report` prints; `ice` reads what browsers are given.
 
+mod certificate;
 mod client;
 mod echo;
 mod fault;
