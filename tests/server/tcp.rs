@@ -401,6 +401,8 @@ fn until_blocked(stream: &mut dyn Write, socket: &TcpStream) -> usize {
         match stream.write(&part) {
             Ok(count) => sent += count,
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => break,
+            // A process that was stopped meanwhile goes on so, where a socket has a time limit.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{error}"),
         }
     }
