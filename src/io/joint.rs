@@ -2,10 +2,14 @@
 //!
 //! Where both are plain TCP the kernel passes the bytes on; under TLS they are copied, a read at a time. Either way a
 //! direction takes nothing more while its receiver takes nothing: what waits is what one read has brought.
+//!
+//! Of two that speak, one may fail while its last words are still on their way. They are delivered, and what comes for the
+//! one that has failed is read and thrown away meanwhile: a socket that is closed with something unread in it takes with
+//! it what it had still to send.
 
 use super::connection::Connection;
 use super::session::{Buffers, Session};
-use super::sys::{Epoll, Interest, Pipe};
+use super::sys::{Epoll, Interest, Pipe, unsent};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
@@ -43,6 +47,8 @@ pub(super) struct Joint {
     rest: Vec<u8>,
     /// How each is watched: that of the client, that of the peer.
     watched: [Interest; 2],
+    /// One has failed when nothing was on its way to the other.
+    broken: bool,
 }
 
 /// Which of the two sockets has something to read, as far as was told.
@@ -63,6 +69,8 @@ struct Direction {
     closed: bool,
     /// The receiver takes nothing now.
     blocked: bool,
+    /// The receiver has failed: what comes is thrown away.
+    lost: bool,
     /// Bytes passed on since somebody asked.
     passed: u64,
 }
@@ -72,14 +80,22 @@ impl Joint {
     pub(super) fn new(mut client: Connection, peer: TcpStream, ended: bool) -> Self {
         let rest = client.incoming.take_rest();
         let up = Direction { ended, ..Direction::default() };
-        Self { client, peer, up, down: Direction::default(), rest, watched: [Interest::None; 2] }
+        Self { client, peer, up, down: Direction::default(), rest, watched: [Interest::None; 2], broken: false }
     }
 
-    /// Passes on what there is, both ways. True if both have ended.
-    pub(super) fn pass(&mut self, tools: &mut Tools, told: Told) -> io::Result<bool> {
-        self.up.blocked = !self.pass_up(tools, told.client)?;
-        self.down.blocked = !self.pass_down(tools, told.peer)?;
-        Ok(self.up.closed && self.down.closed)
+    /// Passes on what there is, both ways. True if nothing is left to do.
+    pub(super) fn pass(&mut self, tools: &mut Tools, told: Told) -> bool {
+        self.up.blocked = !self.pass_up(tools, told.client);
+        self.down.blocked = !self.pass_down(tools, told.peer);
+        self.broken || self.is_over()
+    }
+
+    /// Both have ended, or one has failed and the other has got everything.
+    fn is_over(&self) -> bool {
+        let (up, down) = (&self.up, &self.down);
+        let all_is_down = || up.lost && down.closed && unsent(&self.client.socket) == 0;
+        let all_is_up = || down.lost && up.closed && unsent(&self.peer) == 0;
+        up.closed && down.closed || all_is_down() || all_is_up()
     }
 
     /// Bytes passed on since this was last asked: to the peer, to the client.
@@ -88,17 +104,13 @@ impl Joint {
     }
 
     /// From the client to the peer; false if the peer takes nothing now.
-    fn pass_up(&mut self, tools: &mut Tools, told: bool) -> io::Result<bool> {
+    fn pass_up(&mut self, tools: &mut Tools, told: bool) -> bool {
         for turn in 0..TURNS {
-            if !self.flush_up(tools)? {
-                return Ok(false);
+            if !self.flush_up(tools) {
+                return false;
             }
-            if self.up.ended {
-                return Ok(true);
-            }
-            let more = self.take_up(tools)? || (told && turn == 0 && self.skip_up(tools)?);
-            if !more {
-                return Ok(true);
+            if self.up.ended || !self.take_up(tools, told && turn == 0) {
+                return true;
             }
         }
         self.flush_up(tools)
@@ -120,20 +132,47 @@ impl Joint {
     }
 
     /// Writes to the peer what waits for it, and that no more will come; true if that was everything.
-    fn flush_up(&mut self, tools: &mut Tools) -> io::Result<bool> {
+    fn flush_up(&mut self, tools: &mut Tools) -> bool {
+        if !self.up.lost {
+            match self.write_up(tools) {
+                Ok(done) => return done,
+                Err(_) => self.lose_peer(),
+            }
+        }
+        self.up.closed = self.up.ended;
+        true
+    }
+
+    fn write_up(&mut self, tools: &mut Tools) -> io::Result<bool> {
         let done = self.write_rest()? && self.up.drain(&self.peer, tools)?;
         if done && self.up.ends() {
+            self.broken |= self.down.lost && unsent(&self.peer) == 0;
             shut(&self.peer)?;
         }
         Ok(done)
     }
 
-    /// Takes what the client has sent; false if that is nothing.
-    fn take_up(&mut self, tools: &mut Tools) -> io::Result<bool> {
+    /// Takes what the client has sent; false if that is nothing. A client that has failed takes nothing either.
+    fn take_up(&mut self, tools: &mut Tools, told: bool) -> bool {
+        self.read_up(tools, told).unwrap_or_else(|_| {
+            self.up.ended = true;
+            self.down.lose();
+            true
+        })
+    }
+
+    fn read_up(&mut self, tools: &mut Tools, told: bool) -> io::Result<bool> {
         match &self.client.session {
             Session::Tls(_) => self.read_client(tools),
-            _ => self.up.fill(&self.client.socket, tools),
+            _ if self.up.lost => self.up.discard(&self.client.socket, tools),
+            _ => Ok(self.up.fill(&self.client.socket, tools)? || (told && self.skip_up(tools)?)),
         }
+    }
+
+    /// The peer takes no more.
+    fn lose_peer(&mut self) {
+        self.rest.clear();
+        self.up.lose();
     }
 
     /// Writes to the peer what was read of the client; true if that was everything.
@@ -149,23 +188,21 @@ impl Joint {
     /// Reads of a client under TLS; false if nothing has come.
     fn read_client(&mut self, tools: &mut Tools) -> io::Result<bool> {
         let received = self.client.session.read(&mut self.client.socket, &mut tools.buffers)?;
-        self.rest.extend_from_slice(tools.buffers.clear(received.count));
+        if !self.up.lost {
+            self.rest.extend_from_slice(tools.buffers.clear(received.count));
+        }
         self.up.ended = received.end;
         Ok(received.count > 0 || received.end)
     }
 
     /// From the peer to the client; false if the client takes nothing now.
-    fn pass_down(&mut self, tools: &mut Tools, told: bool) -> io::Result<bool> {
+    fn pass_down(&mut self, tools: &mut Tools, told: bool) -> bool {
         for turn in 0..TURNS {
-            if !self.flush_down(tools)? {
-                return Ok(false);
+            if !self.flush_down(tools) {
+                return false;
             }
-            if self.down.ended {
-                return Ok(true);
-            }
-            let more = self.take_down(tools)? || (told && turn == 0 && self.read_peer(tools)?);
-            if !more {
-                return Ok(true);
+            if self.down.ended || !self.take_down(tools, told && turn == 0) {
+                return true;
             }
         }
         self.flush_down(tools)
@@ -173,20 +210,41 @@ impl Joint {
 
     /// Writes to the client what waits for it, what is owed to it first, and that no more will come; true if that was
     /// everything.
-    fn flush_down(&mut self, tools: &mut Tools) -> io::Result<bool> {
+    fn flush_down(&mut self, tools: &mut Tools) -> bool {
+        if !self.down.lost {
+            match self.write_down(tools) {
+                Ok(done) => return done,
+                Err(_) => self.down.lose(),
+            }
+        }
+        self.down.closed = self.down.ended;
+        true
+    }
+
+    fn write_down(&mut self, tools: &mut Tools) -> io::Result<bool> {
         let Connection { session, socket, outgoing, .. } = &mut self.client;
         let done = session.write(socket, outgoing)? && self.down.drain(socket, tools)?;
         if done && self.down.ends() {
+            self.broken |= self.up.lost && unsent(socket) == 0;
             session.close(socket);
         }
         Ok(done)
     }
 
-    /// Takes what the peer has sent; false if that is nothing.
-    fn take_down(&mut self, tools: &mut Tools) -> io::Result<bool> {
+    /// Takes what the peer has sent; false if that is nothing. A peer that has failed takes nothing either.
+    fn take_down(&mut self, tools: &mut Tools, told: bool) -> bool {
+        self.read_down(tools, told).unwrap_or_else(|_| {
+            self.down.ended = true;
+            self.lose_peer();
+            true
+        })
+    }
+
+    fn read_down(&mut self, tools: &mut Tools, told: bool) -> io::Result<bool> {
         match &self.client.session {
+            _ if self.down.lost => self.down.discard(&self.peer, tools),
             Session::Tls(_) => self.read_peer(tools),
-            _ => self.down.fill(&self.peer, tools),
+            _ => Ok(self.down.fill(&self.peer, tools)? || (told && self.read_peer(tools)?)),
         }
     }
 
@@ -232,6 +290,19 @@ impl Direction {
     /// It has ended, and the receiver is to be told so now.
     fn ends(&mut self) -> bool {
         self.ended && !std::mem::replace(&mut self.closed, true)
+    }
+
+    /// The receiver has failed. What was on its way there is no more.
+    fn lose(&mut self) {
+        (self.lost, self.blocked, self.held) = (true, false, None);
+        self.closed = self.ended;
+    }
+
+    /// Takes what has come, for nobody; false if nothing has.
+    fn discard(&mut self, mut from: &TcpStream, tools: &mut Tools) -> io::Result<bool> {
+        let count = unless_full(from.read(tools.buffers.room()))?;
+        self.ended = count == Some(0);
+        Ok(count.is_some())
     }
 
     /// Takes what has come into a pipe; false if nothing has.

@@ -187,7 +187,7 @@ impl TcpRelays {
     }
 
     fn pass(&mut self, connection: ConnectionId, mut joint: Box<Joint>, told: Told) -> News {
-        let over = joint.pass(&mut self.tools, told).unwrap_or(true);
+        let over = joint.pass(&mut self.tools, told);
         let passed = joint.passed();
         let tokens = [Source::Data(connection.0).token(), Source::Peer(connection.0).token()];
         if over || joint.watch(&self.epoll, tokens).is_err() {

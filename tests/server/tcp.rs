@@ -4,6 +4,8 @@ use crate::certificates::*;
 use crate::client::{Client, Heard, Stream};
 use crate::harness::*;
 use hairpin::wire::{Method, address, attribute};
+use socket2::SockRef;
+use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -356,6 +358,41 @@ fn urgent_data_stops_nothing() {
     data.say(b"after");
     assert_eq!(exactly(&mut peer, 11), b"beforeafter");
     converse(&mut data, &mut peer);
+}
+
+/// TCP-022: who fails takes nothing with it of what it has said.
+#[test]
+fn the_last_words_of_who_fails_are_passed_on() {
+    let server = Setup::new().start();
+    let (mut alice, _) = alice(&server);
+    for peer_fails in [true, false] {
+        let listener = listener();
+        let connection = connect(&mut alice, listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = accept(&listener);
+        let data = bind(server.alice_by_tcp(), &connection).stream.socket().try_clone().unwrap();
+        let (mut fails, mut stays) = if peer_fails { (peer, data) } else { (data, peer) };
+        let watched = fails.try_clone().unwrap();
+        let sent = until_blocked(&mut fails, &watched);
+        let arrived = sent - unsent(&fails);
+        drop(watched);
+        SockRef::from(&fails).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(fails);
+        // It is found out by who says something.
+        stays.write_all(b"still there?").unwrap();
+        let mut heard = Vec::new();
+        stays.read_to_end(&mut heard).unwrap();
+        assert!(heard.len() >= arrived, "{} of {arrived} bytes", heard.len());
+    }
+}
+
+/// Bytes that a socket has sent and that have not arrived, as the kernel lists them.
+fn unsent(socket: &TcpStream) -> usize {
+    let port = |addr: SocketAddr| format!(":{:04X}", addr.port());
+    let (local, remote) = (port(socket.local_addr().unwrap()), port(socket.peer_addr().unwrap()));
+    let list = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let mut fields = list.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let mine = fields.find(|f| f[1].ends_with(&local) && f[2].ends_with(&remote)).unwrap();
+    usize::from_str_radix(mine[4].split_once(':').unwrap().0, 16).unwrap()
 }
 
 /// TCP-028: who takes nothing stops whoever sends to it, and nobody else; memory does not grow.

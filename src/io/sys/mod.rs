@@ -13,7 +13,7 @@ mod send;
 
 pub(crate) use epoll::{Epoll, Events, Interest, Ready};
 pub(crate) use host::{boot_milliseconds, descriptor_limit, host_addresses, interface_index, raise_descriptor_limit};
-pub(crate) use option::{drops, filter, instruction, pending_error, set_option, steer};
+pub(crate) use option::{drops, filter, instruction, pending_error, set_option, steer, unsent};
 pub(crate) use pipe::Pipe;
 pub(crate) use receive::{Datagram, Inbox, take_error};
 pub(crate) use send::{Courier, Parcel};

@@ -1,5 +1,5 @@
 //! Socket options.
-#![expect(unsafe_code, reason = "setsockopt and getsockopt take pointers")]
+#![expect(unsafe_code, reason = "setsockopt, getsockopt and ioctl take pointers")]
 
 use super::check;
 use std::io;
@@ -69,4 +69,12 @@ pub(crate) fn drops(socket: &impl AsRawFd) -> io::Result<u32> {
         )
     })?;
     Ok(numbers[MEMINFO.1])
+}
+
+/// How many bytes a stream socket has still to send, or has sent and not been told to have arrived.
+pub(crate) fn unsent(socket: &impl AsRawFd) -> usize {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the kernel writes one number.
+    let result = check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) });
+    result.ok().and_then(|_| usize::try_from(count).ok()).unwrap_or(0)
 }
