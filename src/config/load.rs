@@ -181,7 +181,8 @@ fn judge(readings: &[&Reading], settings: &[Setting], config: &Config, review: &
     review.risk(no_certificate && is_given("listen.tls-port"), "listen.tls-port", NO_CERTIFICATE);
     let dtls =
         given.iter().any(|s| s.key.path == "listen.dtls" && matches!(&s.value, Value::Text(text) if text == "true"));
-    review.error(dtls && !io::dtls::SERVED, "listen.dtls", NO_DTLS);
+    // Without a certificate there is none in any build.
+    review.error(dtls && !no_certificate && !io::dtls::SERVED, "listen.dtls", NO_DTLS);
     review.error(dtls && config.tls.only_13, "listen.dtls", NO_DTLS_13);
     review.risk(stored_keys(config) && !is_given("auth.realm"), "auth.realm", NO_REALM);
     review.errors.extend(contradiction(readings, config));
