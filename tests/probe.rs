@@ -258,6 +258,30 @@ fn a_certificate_is_shown_with_its_issuer_and_the_days_that_are_left() {
 }
 
 /// Issues a certificate that ended years ago.
+#[cfg(feature = "dtls")]
+#[test]
+fn dtls_is_walked_to_the_end_and_its_certificate_is_judged() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let roots = folder.write("roots.pem", &authority.issuer.pem());
+    let trust = [&USER[..], &["--ca", roots.to_str().unwrap()]].concat();
+    let url = |server: &Server| format!("turns:{}?transport=udp", server.tls);
+    let other = Setup::new().certificates(&[authority.issue(&folder, "other", "turn.example")]).start();
+    fails(&url(&other), &trust, "dtls", "certificate-name", &["for another host"]);
+    fails(&url(&other), &USER, "dtls", "certificate-issuer", &["nobody who is trusted", "--ca"]);
+    let all = ["resolve", "dtls", "binding", "allocate", "permission", "channel", "echo", "refresh"];
+    let found = works(&url(&other), &[&USER[..], &["--insecure"]].concat(), &all);
+    let said = found["paths"][0]["steps"][1]["text"].as_str().unwrap().to_owned();
+    assert!(said.starts_with("DTLSv1.2, ALPN stun.turn, certificate for turn.example by "), "{said}");
+    let setup = Setup::new();
+    let good = setup.clone().certificates(&[authority.issue(&folder, "good", &setup.ip.to_string())]).start();
+    works(&url(&good), &trust, &all);
+    let pair = expired(&authority, &folder, &setup.ip.to_string());
+    let expired = Setup::at(setup.ip).certificates(&[pair]).start();
+    fails(&url(&expired), &trust, "dtls", "certificate-expired", &["has expired", "renew"]);
+    let plain = Setup::new().start();
+    fails(&format!("turns:{}?transport=udp", plain.addr), &trust, "dtls", "no-answer", &["nothing answers"]);
+}
+
 fn expired(authority: &Authority, folder: &Folder, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
     issue(authority, folder, host, Duration::from_secs(1_609_459_200))
 }

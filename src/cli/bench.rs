@@ -228,6 +228,9 @@ fn check_workload(matches: &ArgMatches, workload: Workload) -> Result<(), String
 /// Says what does not go together.
 fn check(options: &Options) -> Result<(), String> {
     let Target { transport, stun, .. } = options.target;
+    if transport == Transport::Dtls {
+        return Err("DTLS cannot be measured; write turns: with transport=tcp, or turn:".to_owned());
+    }
     if transport == Transport::Tls && options.trust.is_none() {
         return Err("turns: needs --ca FILE, the roots that vouch for the server, or --insecure".to_owned());
     }

@@ -1,5 +1,6 @@
 //! Which server is meant: the URLs of RFC 7064 and RFC 7065.
 
+use crate::io::dtls;
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,11 +26,21 @@ pub enum Transport {
     Tcp,
     /// A TLS connection over TCP.
     Tls,
+    /// Datagrams under DTLS.
+    Dtls,
+}
+
+impl Transport {
+    /// A certificate is shown.
+    #[must_use]
+    pub fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Dtls)
+    }
 }
 
 /// What is wrong with a URL that names no server.
-const FORM: &str = "write turn:HOST[:PORT][?transport=udp|tcp], turns:HOST[:PORT] or stun:HOST[:PORT], with an IPv6 \
-    address in brackets";
+const FORM: &str = "write turn:HOST[:PORT][?transport=udp|tcp], turns:HOST[:PORT][?transport=udp|tcp] or stun:HOST[:PORT], with an \
+    IPv6 address in brackets";
 
 impl FromStr for Target {
     type Err = String;
@@ -42,11 +53,16 @@ impl FromStr for Target {
             ("turn" | "stun", "" | "transport=udp") => Transport::Udp,
             ("turn" | "stun", "transport=tcp") => Transport::Tcp,
             ("turns" | "stuns", "" | "transport=tcp") => Transport::Tls,
-            ("turns" | "stuns", "transport=udp") => return Err(format!("{text:?} asks for DTLS, which is not spoken")),
+            ("turns" | "stuns", "transport=udp") if dtls::SERVED => Transport::Dtls,
+            ("turns" | "stuns", "transport=udp") => {
+                return Err(format!(
+                    "{text:?} asks for DTLS, of which this build has none; build with --features dtls"
+                ));
+            }
             _ => return Err(wrong()),
         };
         let (host, port) = split_port(place).ok_or_else(wrong)?;
-        let default = if transport == Transport::Tls { 5349 } else { 3478 };
+        let default = if transport.is_secure() { 5349 } else { 3478 };
         let port = port.map_or(Some(default), |port| port.parse().ok().filter(|p| *p > 0)).ok_or_else(wrong)?;
         Ok(Self { host: host.to_owned(), port, transport, stun: scheme.starts_with("stun") })
     }
@@ -67,9 +83,13 @@ fn split_port(place: &str) -> Option<(&str, Option<&str>)> {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.stun { "stun" } else { "turn" };
-        let secure = if self.transport == Transport::Tls { "s" } else { "" };
+        let secure = if self.transport.is_secure() { "s" } else { "" };
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        let query = if self.transport == Transport::Tcp { "?transport=tcp" } else { "" };
+        let query = match self.transport {
+            Transport::Udp | Transport::Tls => "",
+            Transport::Tcp => "?transport=tcp",
+            Transport::Dtls => "?transport=udp",
+        };
         write!(f, "{scheme}{secure}:{host}:{}{query}", self.port)
     }
 }

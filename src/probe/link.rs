@@ -25,12 +25,27 @@ pub(super) enum Link {
     Plain(TcpStream, Vec<u8>),
     /// The same within TLS.
     Secure(Box<StreamOwned<ClientConnection, Timed>>, Vec<u8>),
+    /// Datagrams within DTLS.
+    #[cfg_attr(not(feature = "dtls"), expect(dead_code, reason = "there is none in this build"))]
+    Records(Box<dyn Records>),
+}
+
+/// Messages that are sealed one by one.
+pub(super) trait Records {
+    /// The address on this side.
+    fn local(&self) -> io::Result<SocketAddr>;
+    /// What was agreed on in the handshake.
+    fn agreed(&self) -> String;
+    /// Sends a message.
+    fn send(&mut self, message: &[u8]) -> io::Result<()>;
+    /// Waits for the next message; none if it does not come in time.
+    fn receive(&mut self, wait: Duration) -> io::Result<Option<Vec<u8>>>;
 }
 
 impl Link {
     /// Opens a socket; a connection is made when this returns, but TLS is yet to come.
     pub(super) fn open(transport: Transport, server: SocketAddr, timeout: Duration) -> io::Result<Self> {
-        if transport == Transport::Udp {
+        if matches!(transport, Transport::Udp | Transport::Dtls) {
             let socket = UdpSocket::bind((any(server), 0))?;
             socket.connect(server)?;
             return Ok(Self::Datagram(socket));
@@ -54,7 +69,11 @@ impl Link {
 
     /// What came of the handshake: version, application protocol and what the server showed of itself.
     pub(super) fn agreed(&self) -> String {
-        let Self::Secure(tls, _) = self else { return String::new() };
+        let tls = match self {
+            Self::Secure(tls, _) => tls,
+            Self::Records(records) => return records.agreed(),
+            Self::Datagram(_) | Self::Plain(..) => return String::new(),
+        };
         let version = tls.conn.protocol_version().map_or_else(String::new, |version| format!("{version:?}"));
         let alpn = tls.conn.alpn_protocol().map_or("none".into(), String::from_utf8_lossy);
         let leaf = tls.conn.peer_certificates().and_then(|chain| chain.first());
@@ -68,18 +87,20 @@ impl Link {
             Self::Datagram(socket) => socket.local_addr(),
             Self::Plain(stream, _) => stream.local_addr(),
             Self::Secure(tls, _) => tls.sock.stream.local_addr(),
+            Self::Records(records) => records.local(),
         }
     }
 
     /// What is sent may be lost.
     pub(super) fn is_datagram(&self) -> bool {
-        matches!(self, Self::Datagram(_))
+        matches!(self, Self::Datagram(_) | Self::Records(_))
     }
 
     /// Sends a message.
     pub(super) fn send(&mut self, message: &[u8]) -> io::Result<()> {
         match self {
             Self::Datagram(socket) => socket.send(message).map(drop),
+            Self::Records(records) => records.send(message),
             Self::Plain(stream, _) => stream.write_all(message),
             Self::Secure(tls, _) => {
                 tls.sock.until = Instant::now() + WRITING;
@@ -110,6 +131,7 @@ impl Link {
     fn read(&mut self, wait: Duration) -> io::Result<Option<Vec<u8>>> {
         let mut bytes = [0; 4096];
         let result = match self {
+            Self::Records(records) => return records.receive(wait),
             Self::Datagram(socket) => {
                 socket.set_read_timeout(Some(wait))?;
                 return late(socket.recv(&mut bytes)).map(|len| len.map(|len| bytes[..len].to_vec()));

@@ -7,6 +7,8 @@
 
 mod certificate;
 mod client;
+#[cfg(feature = "dtls")]
+mod dtls;
 mod echo;
 mod fault;
 pub mod ice;

@@ -69,7 +69,7 @@ impl Path {
 
 /// Walks to every address of every server.
 pub(super) fn all(options: &Options) -> Result<Vec<Path>, String> {
-    let needs_tls = options.entries.iter().any(|entry| entry.target.transport == Transport::Tls);
+    let needs_tls = options.entries.iter().any(|entry| entry.target.transport.is_secure());
     let tls = needs_tls.then(|| trust(options)).transpose()?;
     let paths = options.entries.iter().map(|entry| Walk { options, entry, tls: tls.as_ref() }.everywhere());
     Ok(paths.flatten().collect())
@@ -77,14 +77,19 @@ pub(super) fn all(options: &Options) -> Result<Vec<Path>, String> {
 
 /// Reads whose certificates are trusted.
 fn trust(options: &Options) -> Result<Arc<ClientConfig>, String> {
-    let system = || ROOTS.iter().map(File::new).find(|file| file.exists());
-    let roots = options.roots.as_deref().or_else(system).filter(|_| !options.insecure);
+    let roots = roots(options);
     if roots.is_none() && !options.insecure {
         return Err("this system has no file of roots; give --ca FILE, or --insecure".to_owned());
     }
     let mut config = tls_settings(roots)?;
     config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
+}
+
+/// The file of roots that count; none if any certificate is good, or there is no such file.
+fn roots(options: &Options) -> Option<&File> {
+    let system = || ROOTS.iter().map(File::new).find(|file| file.exists());
+    options.roots.as_deref().or_else(system).filter(|_| !options.insecure)
 }
 
 /// What is the same for all addresses of a server.
@@ -146,14 +151,31 @@ impl<'a> Walk<'a> {
     fn connect(&self, path: &mut Path, server: SocketAddr) -> Option<Link> {
         let (transport, timeout) = (self.entry.target.transport, self.options.timeout);
         let open = || Ok((Link::open(transport, server, timeout)?, server.to_string()));
-        if transport == Transport::Udp {
-            return open().map_err(|fault| path.step::<()>("open", || Err(fault))).ok().map(|(link, _)| link);
+        if matches!(transport, Transport::Udp | Transport::Dtls) {
+            let link = open().map_err(|fault| path.step::<()>("open", || Err(fault))).ok().map(|(link, _)| link)?;
+            return if transport == Transport::Udp { Some(link) } else { path.step("dtls", || self.seal(link)) };
         }
         let link = path.step("connect", open)?;
         match self.tls {
             Some(config) if transport == Transport::Tls => path.step("tls", || self.secure(link, config, server)),
             _ => Some(link),
         }
+    }
+
+    /// Goes through the handshake of DTLS.
+    #[cfg(feature = "dtls")]
+    fn seal(&self, link: Link) -> Result<(Link, String), Fault> {
+        let Link::Datagram(socket) = link else { return Ok((link, String::new())) };
+        let host = &self.entry.target.host;
+        let records = super::dtls::shake(socket, host, roots(self.options), self.options.timeout)?;
+        let agreed = records.agreed();
+        Ok((Link::Records(records), agreed))
+    }
+
+    /// There is no DTLS in this build, and no URL that asks for it is taken.
+    #[cfg(not(feature = "dtls"))]
+    fn seal(&self, _link: Link) -> Result<(Link, String), Fault> {
+        Err(Fault::Tls("this build has no DTLS".to_owned()))
     }
 
     /// Goes through the handshake; where it fails, finds out whether the port speaks STUN without it.
