@@ -155,6 +155,12 @@ impl Config {
             "not used: no listener expects a proxy's header; give proxy.port, or proxy+tcp:// in listen.extra",
         );
         review.risk(
+            behind && !self.redirect.servers.is_empty(),
+            "redirect.servers",
+            "clients that come by a proxy are known by the listener behind it, so the proxy's own address on this list \
+             would send them in circles; leave it out",
+        );
+        review.risk(
             from.iter().any(|net| net.prefix_len() == 0),
             "proxy.from",
             "anybody may claim to be any client; name the proxies alone",

@@ -241,7 +241,7 @@ pub(crate) static KEYS: &[Key] = &[
         .coturn(&[same("CA-file")]),
 
     key("http.acme-directory", Path(|d| &mut d.config.http.challenges), &[""],
-        "A directory with a file for each challenge, which is .well-known/acme-challenge under the web root that an ACME client is told. Empty: none."),
+        "A directory with a file for each challenge, which is .well-known/acme-challenge under the web root that an ACME client is told. It has to be on a local disk: a worker waits for what it reads. Empty: none."),
     key("http.acme-redirect", Other("an http or https URL, before the name of the challenge", acme_redirect), &[""],
         "Where a request for a challenge is redirected to; the challenge's name is put at its end. Empty: nowhere.")
         .coturn(&[same("acme-redirect")]),

@@ -19,12 +19,16 @@ pub struct Web {
 }
 
 impl Web {
-    /// Writes the answer to a request. A source that asks for more files than it may gets none.
+    /// Writes the answer to a request. A source that asks for more files than it may is told to come again.
     pub(super) fn answer(&self, head: &[u8], may_read: impl FnOnce() -> bool, out: &mut Vec<u8>) {
         let configured = self.challenges.is_some() || self.redirect.is_some();
         let (status, field, body, head_only) = match challenge(head).filter(|_| configured) {
             None => ("400 Bad Request", Field::Kind, REFUSAL.to_vec(), false),
-            Some(Challenge { token, head_only }) => match (self.file(token, may_read), &self.redirect) {
+            // Who is refused for the moment comes again; a challenge that is not found has failed.
+            Some(Challenge { head_only, .. }) if self.challenges.is_some() && !may_read() => {
+                ("503 Service Unavailable", Field::Kind, BUSY.to_vec(), head_only)
+            }
+            Some(Challenge { token, head_only }) => match (self.file(token), &self.redirect) {
                 (Some(answer), _) => ("200 OK", Field::Kind, answer, head_only),
                 (None, Some(url)) => ("301 Moved Permanently", Field::Place(url, token), Vec::new(), head_only),
                 (None, None) => ("404 Not Found", Field::Kind, ABSENT.to_vec(), head_only),
@@ -38,8 +42,8 @@ impl Web {
     }
 
     /// What stands in the file of a challenge, if there is one.
-    fn file(&self, token: &str, may_read: impl FnOnce() -> bool) -> Option<Vec<u8>> {
-        let folder = self.challenges.as_ref().filter(|_| may_read())?;
+    fn file(&self, token: &str) -> Option<Vec<u8>> {
+        let folder = self.challenges.as_ref()?;
         read(&folder.join(token)).ok().flatten()
     }
 }
@@ -58,6 +62,8 @@ fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {
 
 /// What is said to whoever speaks HTTP for no good reason.
 const REFUSAL: &[u8] = b"This port serves STUN and TURN.\n";
+/// What is said to a source that asks too often.
+const BUSY: &[u8] = b"Too many requests; ask again in a second.\n";
 /// What is said of a challenge that is not known.
 const ABSENT: &[u8] = b"No such challenge.\n";
 

@@ -90,6 +90,10 @@ fn listeners_behind_proxies_need_proxies_and_proxies_need_listeners() {
     error("listen.extra = \"proxy+tcp://[::]:443\"\n", "proxy.from: nobody could connect");
     risk(behind, "t.toml:1:15: proxy.from: not used: no listener expects a proxy's header");
     risk("proxy.port = 443\nproxy.from = \"0.0.0.0/0\"\n", "anybody may claim to be any client");
+    risk(
+        "proxy.port = 443\nproxy.from = \"192.0.2.9\"\nredirect.servers = \"turn:192.0.2.7\"\n",
+        "would send them in circles",
+    );
     error(&format!("proxy.port = 3478\n{behind}"), "t.toml:1:7: proxy.port: 0.0.0.0:3478 is given twice; remove one");
     error("proxy.port = 65536\n", "65536 is not a whole number from 0 to 65535");
     error("proxy.from = \"lb.example.org\"\n", "is not an address or a network such as 10.0.0.0/8");
