@@ -460,6 +460,27 @@ fn a_source_has_few_handshakes_in_a_second() {
     });
 }
 
+/// SEC-43: a handshake that has begun costs little, whatever comes before its keys.
+#[test]
+fn handshakes_that_have_begun_cost_little() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let early = |number: u8| [&[23, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, number, 0, 1][..], &[0x5A]].concat();
+    let many: Vec<u8> = (0..90).flat_map(early).collect();
+    let begin = |source: u8| {
+        let wire = Wire { leaves: true, ..Wire::from((Ipv4Addr::new(127, 77, 0, source), 0).into(), server.addr) };
+        let Err(HandshakeError::WouldBlock(left)) = dtls.ssl(NAME).connect(wire) else { panic!("it has left") };
+        left.get_ref().socket.send(&many).unwrap();
+    };
+    begin(1);
+    let before = server.memory();
+    (2..14).for_each(|source| (0..15).for_each(|_| begin(source)));
+    server.alice().binding();
+    let grown = server.memory().saturating_sub(before);
+    // Some 55 KiB for each that has begun, of which a worker has a thousand at most.
+    assert!(grown < 20 * 1024, "{grown} KiB");
+}
+
 /// A certificate that the server reads again is shown to new sessions; old ones go on.
 #[test]
 fn a_replaced_certificate_is_shown_after_sighup() {
