@@ -5,6 +5,7 @@
 //! so nothing is locked or queued for a packet.
 
 mod dtls;
+mod proxy;
 mod roaming;
 mod streams;
 mod tcp;
@@ -15,7 +16,7 @@ use super::dtls::{Brought, Parts, Sessions, is_dtls};
 use super::joint::Told;
 use super::mail::{Mail, MailBox};
 use super::outbox::{Address, Outbox};
-use super::proxy::{Guests, Proxies, is_guest, knows};
+use super::proxy::{Guests, Proxies, is_guest};
 use super::relay::{Exit, Relays};
 use super::source::Source;
 use super::stream::Streams;
@@ -25,10 +26,9 @@ use super::udp::{self, ListenerPair, SocketOptions};
 use super::{ListenAddress, Sockets};
 use crate::dataplane::xdp::Kernel;
 use crate::turn::{
-    Action, ConnectionId, Event, Head, Notice, Now, OpenError, Owner, Path, Permission, Protocol, Reason, RelayId,
-    Route, Server, Time, Token, Transport, Verdict,
+    Action, ConnectionId, Event, Head, Notice, Now, OpenError, Owner, Path, Protocol, Reason, RelayId, Server, Time,
+    Token, Transport, Verdict,
 };
-use crate::wire::proxy::{self, Carrier, Front};
 use roaming::Roamers;
 pub(crate) use roaming::Roaming;
 use std::io;
@@ -362,31 +362,6 @@ impl Worker {
         }
     }
 
-    /// Decides about what a proxy has sent, each with its header. `path` is that of the proxy itself.
-    fn take_from_proxy(&mut self, path: Path, datagram: &Datagram) {
-        let proxies = self.listeners[path.link as usize].proxies.as_deref();
-        // Nothing is worked out for who is no proxy.
-        if !proxies.is_some_and(|proxies| knows(proxies, path.client.ip())) {
-            return datagram.segments().for_each(|_| self.server.count_drop(Reason::ProxyHeader));
-        }
-        for (start, len) in datagram.segments() {
-            match proxy::next(self.inbox.part(start, len), Carrier::Datagram) {
-                Front::Whole { len: header, client } => {
-                    let guest = self.guests.enter(path, client);
-                    self.guest = Some(guest);
-                    self.take_from_client(guest, datagram, (start + header, len - header));
-                    self.drain();
-                    self.guest = None;
-                    // Nothing is kept of whom the core keeps nothing.
-                    if !self.server.has_allocation(&guest) {
-                        self.guests.leave(&guest);
-                    }
-                }
-                _ => self.server.count_drop(Reason::ProxyHeader),
-            }
-        }
-    }
-
     /// Decides about a peer's datagram.
     fn take_from_peer(&mut self, relay: RelayId, datagram: &Datagram, (start, len): (usize, usize)) {
         let packet = self.inbox.part(start, len);
@@ -434,10 +409,6 @@ impl Worker {
 
     /// Sends a message to a client from the listener at this address, if there is one.
     fn send_from(&mut self, path: Path, message: &[u8]) {
-        // A proxy knows of one listener alone.
-        if is_guest(&path) {
-            return self.server.count_drop(Reason::ProxyHeader);
-        }
         if let Some(link) = self.listeners.iter().position(|listener| listener.addr == path.server) {
             self.send(Path { link: link as u32, ..path }, message);
         }
@@ -460,7 +431,9 @@ impl Worker {
     /// Carries out what the core asks for.
     fn drain(&mut self) {
         while let Some(action) = self.server.poll() {
-            self.act(action);
+            if self.can_act(&action) {
+                self.act(action);
+            }
         }
         self.send_after();
     }
@@ -504,10 +477,6 @@ impl Worker {
                 tell(&notice);
                 self.note_move(&notice);
             }
-            // What a proxy brings has a header before it, and what goes there is not addressed to the client.
-            Action::AddRoute(Route { path, .. }) | Action::RemoveRoute(Route { path, .. }) if is_guest(&path) => {}
-            Action::AddPermission(Permission { path, .. }) | Action::RemovePermission(Permission { path, .. })
-                if is_guest(&path) => {}
             Action::AddRoute(route) => self.kernel(|kernel| kernel.add(&route)),
             Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),
             Action::AddPermission(permission) => self.kernel(|kernel| kernel.permit(&permission)),

@@ -84,9 +84,7 @@ impl Worker {
     pub(super) fn leave(&mut self, path: &Path) {
         match self.roamers.hosts.remove(path) {
             Some(host) => self.post(host, Roaming::Leave { path: *path }),
-            // Who is being served may have lost an allocation to get another.
-            None if self.guest == Some(*path) => {}
-            None => self.guests.leave(path),
+            None => self.forget_guest(path),
         }
     }
 
