@@ -3,36 +3,40 @@
 //! A worker is one thread. It owns a pair of UDP sockets for each listener, the connections that it
 //! accepted, one [`Server`] and the relay sockets of its allocations. Both directions of a flow meet here,
 //! so nothing is locked or queued for a packet.
+//!
+//! Here is the loop. `take` decides about datagrams, `send` sends, `act` carries out what the core asks for; the other
+//! files say what is different for some clients: those of streams, under DTLS, by a proxy, those that roam from worker to
+//! worker, and those of TCP relays.
 
+mod act;
 mod dtls;
 mod proxy;
 mod roaming;
+mod send;
 mod streams;
+mod take;
 mod tcp;
 
 use super::clock;
-use super::commons::{Commons, Deposit};
-use super::dtls::{Brought, Parts, Sessions, is_dtls};
+use super::commons::Commons;
+use super::dtls::{Brought, Parts, Sessions};
 use super::joint::Told;
 use super::mail::{Mail, MailBox};
-use super::outbox::{Address, Outbox};
-use super::proxy::{Guests, Proxies, is_guest};
-use super::relay::{Exit, Relays};
+use super::outbox::Outbox;
+use super::proxy::{Guests, Proxies};
+use super::relay::Relays;
 use super::source::Source;
 use super::stream::Streams;
-use super::sys::{self, Datagram, Epoll, Events, Inbox, Ready};
+use super::sys::{Epoll, Events, Inbox, Ready};
 use super::tcp::TcpRelays;
-use super::udp::{self, ListenerPair, SocketOptions};
+use super::udp::{ListenerPair, SocketOptions};
 use super::{ListenAddress, Sockets};
-use crate::dataplane::xdp::Kernel;
-use crate::turn::{
-    Action, ConnectionId, Event, Head, Notice, Now, OpenError, Owner, Path, Protocol, Reason, RelayId, Server, Time,
-    Token, Transport, Verdict,
-};
+use crate::turn::{ConnectionId, Now, Path, RelayId, Server, Time};
 use roaming::Roamers;
 pub(crate) use roaming::Roaming;
+use send::send_all;
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
@@ -48,8 +52,6 @@ const LISTENER_BATCH: usize = 64;
 const RELAY_BATCH: usize = 32;
 /// Batches read from one socket before the others have their turn.
 const LISTENER_TURNS: usize = 8;
-/// Errors read from one relay socket before the others have their turn.
-const ERRORS: usize = 16;
 /// How often a worker looks whether something has ended.
 const TICK: Duration = Duration::from_millis(250);
 /// How long frames of a stream that was just written to gather.
@@ -304,186 +306,6 @@ impl Worker {
         count == batch
     }
 
-    /// Decides about a datagram, or each of those that came joined.
-    fn take(&mut self, source: Source, datagram: &Datagram) {
-        match source {
-            Source::Relay(index) | Source::Twin(index) => {
-                for part in datagram.segments() {
-                    self.take_from_peer(RelayId(index), datagram, part);
-                    self.drain();
-                }
-            }
-            Source::Control(index) | Source::Media(index) => {
-                let listener = &self.listeners[index as usize];
-                let Some(path) = client_path(listener, index, datagram) else { return };
-                if listener.proxies.is_some() {
-                    return self.take_from_proxy(path, datagram);
-                }
-                let (plain, dtls) = (listener.plain, listener.dtls);
-                for part in datagram.segments() {
-                    if dtls && is_dtls(self.inbox.part(part.0, part.1)) {
-                        self.take_record(path, part);
-                    } else if plain {
-                        self.take_from_client(path, datagram, part);
-                    } else {
-                        self.server.count_drop(Reason::UnknownProtocol);
-                    }
-                    self.drain();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Decides about a client's datagram.
-    fn take_from_client(&mut self, path: Path, datagram: &Datagram, (start, len): (usize, usize)) {
-        let packet = self.inbox.part(start, len);
-        if let Some(home) = self.roamers.home(&path) {
-            return self.hand_home(home, path, packet.to_vec());
-        }
-        match self.server.handle_client(self.now, path, packet, &mut self.reply) {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } => {
-                if dont_fragment {
-                    let Some(socket) = self.relays.socket(relay) else { return };
-                    send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, datagram.tos), body);
-                } else if let Some(exit) = exit(&mut self.relays, (relay, peer), || {
-                    send_all(&mut self.server, &mut self.outbox, &self.inbox);
-                }) {
-                    self.outbox.push_received(peer_address(exit, peer, datagram.tos), Head::EMPTY, &self.inbox, body);
-                }
-            }
-            Verdict::Reply => self.answer(path),
-            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
-            Verdict::Elsewhere(claim) => {
-                let packet = packet.to_vec();
-                self.ask_elsewhere(path, claim, packet);
-            }
-            Verdict::ToClient { .. } | Verdict::Done => {}
-        }
-    }
-
-    /// Decides about a peer's datagram.
-    fn take_from_peer(&mut self, relay: RelayId, datagram: &Datagram, (start, len): (usize, usize)) {
-        let packet = self.inbox.part(start, len);
-        match self.server.handle_peer(self.now, relay, datagram.from, packet) {
-            Verdict::ToClient { path, head, body } if path.transport == Transport::Udp => {
-                let Some(address) = client_address(&self.listeners, &self.guests, &path, datagram.tos) else { return };
-                self.outbox.push_received(address, head, &self.inbox, body);
-            }
-            Verdict::ToClient { path, head, body } if path.transport == Transport::Dtls => {
-                for part in [head.as_bytes(), body, &[0; 3][..head.pad()]] {
-                    self.reply.extend_from_slice(part);
-                }
-                self.say_reply(path, datagram.tos);
-            }
-            Verdict::ToClient { path, head, body } => {
-                if !self.streams.push_data(&path, &head, body, self.now.time) {
-                    self.server.count_drop(Reason::SlowClient);
-                }
-            }
-            Verdict::Drop(reason) => tracing::trace!(from = %datagram.from, reason = reason.label(), "dropped"),
-            Verdict::ToPeer { .. } | Verdict::Reply | Verdict::Elsewhere(_) | Verdict::Done => {}
-        }
-    }
-
-    /// Sends the reply buffer to a client.
-    fn answer(&mut self, path: Path) {
-        let reply = std::mem::take(&mut self.reply);
-        self.send(path, &reply);
-        self.reply = reply;
-        self.reply.clear();
-    }
-
-    /// Sends a message to a client.
-    fn send(&mut self, path: Path, message: &[u8]) {
-        match path.transport {
-            Transport::Udp => {
-                if let Some(address) = client_address(&self.listeners, &self.guests, &path, 0) {
-                    self.outbox.push_copy(address, Head::EMPTY, message);
-                }
-            }
-            Transport::Dtls => self.say(path, message, 0),
-            Transport::Tcp | Transport::Tls => self.streams.push_message(&path, message),
-        }
-    }
-
-    /// Sends a message to a client from the listener at this address, if there is one.
-    fn send_from(&mut self, path: Path, message: &[u8]) {
-        if let Some(link) = self.listeners.iter().position(|listener| listener.addr == path.server) {
-            self.send(Path { link: link as u32, ..path }, message);
-        }
-    }
-
-    /// Tells the core of the ICMP errors that a relay socket met.
-    fn read_errors(&mut self, socket: RawFd, relay: RelayId) {
-        for _ in 0..ERRORS {
-            match sys::take_error(socket) {
-                None => return clear_error(socket),
-                Some(None) => {}
-                Some(Some((peer, icmp))) => {
-                    self.server.handle_event(self.now, Event::Icmp { relay, peer, icmp });
-                    self.drain();
-                }
-            }
-        }
-    }
-
-    /// Carries out what the core asks for.
-    fn drain(&mut self) {
-        while let Some(action) = self.server.poll() {
-            if self.can_act(&action) {
-                self.act(action);
-            }
-        }
-        self.send_after();
-    }
-
-    fn act(&mut self, action: Action) {
-        match action {
-            Action::Charge { ticket, owner, source } => {
-                let granted = self.commons.ledger().charge(&owner, source);
-                self.server.handle_event(self.now, Event::Charged { ticket, granted });
-            }
-            Action::Release { owner, source } => self.commons.ledger().release(&owner, source),
-            Action::OpenRelay { ticket, relay, addr, protocol } => {
-                let result = match protocol {
-                    Protocol::Udp => self.open_relay(relay, addr),
-                    Protocol::Tcp => self.listen(relay, addr),
-                };
-                self.server.handle_event(self.now, Event::RelayOpened { ticket, result });
-            }
-            Action::CloseRelay { relay } if self.tcp.close(relay) => {}
-            Action::CloseRelay { relay } => drop(self.close_relay(relay)),
-            Action::Connect { connection, relay, to } => self.connect(connection, relay, to),
-            Action::CloseConnection { connection } => self.tcp.remove(connection),
-            Action::Pace { connection, rate } => self.tcp.pace(connection, rate),
-            Action::Bind { connection, path } => self.bind(connection, path),
-            Action::Deposit { relay, token, owner } => {
-                if let Some(socket) = self.close_relay(relay) {
-                    self.deposit(token, owner, socket);
-                }
-            }
-            Action::Withdraw { ticket, relay, token, owner } => {
-                let addr = self.withdraw(relay, &token, &owner);
-                self.server.handle_event(self.now, Event::Withdrawn { ticket, addr });
-            }
-            Action::Forget { token } => self.commons.forget(&token),
-            Action::Send { path, message } => self.send(path, &message),
-            Action::SendFrom { path, message } => self.send_from(path, &message),
-            Action::AddClaim { claim } => self.commons.add_claim(claim, self.place),
-            Action::RemoveClaim { claim } => self.commons.remove_claim(claim),
-            Action::Leave { path } => self.leave(&path),
-            Action::Tell(notice) => {
-                tell(&notice);
-                self.note_move(&notice);
-            }
-            Action::AddRoute(route) => self.kernel(|kernel| kernel.add(&route)),
-            Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),
-            Action::AddPermission(permission) => self.kernel(|kernel| kernel.permit(&permission)),
-            Action::RemovePermission(permission) => self.kernel(|kernel| kernel.forbid(&permission)),
-        }
-    }
-
     /// Takes what other workers have sent.
     fn take_mail(&mut self) {
         for letter in self.mail.take(&self.door) {
@@ -493,136 +315,6 @@ impl Worker {
             }
             self.drain();
             self.turn(false);
-        }
-    }
-
-    /// Tells the kernel path something, if there is one.
-    fn kernel(&self, tell: impl FnOnce(&Kernel)) {
-        if let Some(kernel) = self.commons.kernel() {
-            tell(kernel);
-        }
-    }
-
-    fn open_relay(&mut self, relay: RelayId, addr: SocketAddr) -> Result<(), OpenError> {
-        self.relays.open(relay, addr).map_err(|error| open_error(addr, &error))
-    }
-
-    /// Takes a socket out of its place. What waits to leave by it goes first.
-    fn close_relay(&mut self, relay: RelayId) -> Option<UdpSocket> {
-        send_all(&mut self.server, &mut self.outbox, &self.inbox);
-        self.relays.close(relay)
-    }
-
-    /// Takes a socket that was kept for its owner, if it is there.
-    fn withdraw(&mut self, relay: RelayId, token: &Token, owner: &Owner) -> Option<SocketAddr> {
-        let Deposit { socket, addr, .. } = self.commons.withdraw(token, owner)?;
-        self.relays.adopt(relay, socket).ok()?;
-        Some(addr)
-    }
-
-    fn deposit(&self, token: Token, owner: Owner, socket: UdpSocket) {
-        if let Ok(addr) = socket.local_addr() {
-            self.commons.deposit(token, Deposit { owner, socket, addr });
-        }
-    }
-}
-
-/// Sends what waits; the datagrams stay in the inbox.
-fn send_all(server: &mut Server, outbox: &mut Outbox, inbox: &Inbox) {
-    if outbox.len() > 0 {
-        outbox.flush(inbox, &mut |reason| server.count_drop(reason));
-    }
-}
-
-/// Sends one datagram with DF: a property of the socket, so what waits goes first and it goes alone.
-fn send_whole(
-    server: &mut Server,
-    outbox: &mut Outbox,
-    inbox: &Inbox,
-    socket: &UdpSocket,
-    (peer, tos): (SocketAddr, u8),
-    body: &[u8],
-) {
-    send_all(server, outbox, inbox);
-    let address = peer_address(Exit { socket: socket.as_raw_fd(), connected: false }, peer, tos);
-    for on in [true, false] {
-        if udp::set_dont_fragment(socket, peer.ip(), on).is_err() {
-            server.count_drop(Reason::SendFailed);
-        }
-        if on {
-            outbox.push_copy(address, Head::EMPTY, body);
-            send_all(server, outbox, inbox);
-        }
-    }
-}
-
-/// What a datagram to a peer leaves by. A peer that has earned a socket of its own gets it, after a flush.
-fn exit(relays: &mut Relays, (relay, peer): (RelayId, SocketAddr), flush: impl FnOnce()) -> Option<Exit> {
-    if relays.count(relay, peer) {
-        flush();
-        relays.favour(relay, peer);
-    }
-    relays.exit(relay, peer)
-}
-
-/// How to send to a peer.
-fn peer_address(Exit { socket, connected }: Exit, peer: SocketAddr, tos: u8) -> Address {
-    Address { socket, to: peer, connected, source: None, tos }
-}
-
-/// Clears the error that a socket would report for ever if its entry in the queue was lost for want of room.
-fn clear_error(socket: RawFd) {
-    // Whatever it was, the queue has told all that there is to tell.
-    _ = sys::pending_error(socket);
-}
-
-/// The path of a client's datagram; none if a wildcard socket was not told where it came to.
-fn client_path(listener: &Listener, index: u32, datagram: &Datagram) -> Option<Path> {
-    let server = if listener.addr.ip().is_unspecified() {
-        SocketAddr::new(datagram.to?, listener.addr.port())
-    } else {
-        listener.addr
-    };
-    Some(Path { client: datagram.from, server, transport: Transport::Udp, link: index })
-}
-
-/// How to send to a client: from the address that it used (RFC 8489 §6.3.1.2), by the proxy through which it came.
-/// None if that has been forgotten.
-fn client_address(listeners: &[Listener], guests: &Guests, path: &Path, tos: u8) -> Option<Address> {
-    let (link, to) = if is_guest(path) { guests.way(path)? } else { (path.link, path.client) };
-    let listener = &listeners[link as usize];
-    let source = listener.addr.ip().is_unspecified().then_some(path.server.ip());
-    Some(Address { socket: listener.sockets.media.as_raw_fd(), to, connected: false, source, tos })
-}
-
-/// Logs what has become of an allocation. Addresses and names stand at debug and below.
-fn tell(notice: &Notice) {
-    match notice {
-        Notice::Made { path, owner, relayed: [v4, v6] } => {
-            let (v4, v6) = (v4.map(tracing::field::display), v6.map(tracing::field::display));
-            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, realm = %owner.realm, v4, v6, "allocation made");
-        }
-        Notice::Moved { from, to, owner } => {
-            tracing::debug!(from = %from.client, client = %to.client, transport = ?to.transport, user = %owner.name, realm = %owner.realm, "allocation moved");
-        }
-        Notice::Ended { path, owner } => {
-            tracing::debug!(client = %path.client, transport = ?path.transport, user = %owner.name, realm = %owner.realm, "allocation ended");
-        }
-    }
-}
-
-/// What a failed bind means for the core.
-fn open_error(addr: SocketAddr, error: &io::Error) -> OpenError {
-    match error.raw_os_error() {
-        Some(libc::EADDRINUSE | libc::EACCES) => OpenError::InUse,
-        Some(libc::EADDRNOTAVAIL) => {
-            tracing::warn!(%error, "relay: the relay address is not this host's; see relay.addresses");
-            tracing::debug!(%addr, "relay: could not bind");
-            OpenError::Unavailable
-        }
-        _ => {
-            tracing::warn!(%error, "relay: no socket to be had");
-            OpenError::Exhausted
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a worker does with its clients under DTLS.
 
-use super::{Worker, client_address};
+use super::Worker;
+use super::send::client_address;
 use crate::io::dtls::{Brought, Parts};
 use crate::turn::{Event, Head, Path, Reason, Transport};
 

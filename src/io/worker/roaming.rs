@@ -5,8 +5,10 @@
 //! Then the allocation goes to the host, with its relay sockets and what waits in them: no packet is lost, and from then
 //! on both directions meet one thread again.
 
-use super::{Worker, is_guest, send_all};
+use super::Worker;
+use super::send::send_all;
 use crate::io::mail::Mail;
+use crate::io::proxy::is_guest;
 use crate::io::relay::Relay;
 use crate::turn::{Claim, Event, Migrant, Notice, Path, Reason, Transport, Verdict};
 use std::collections::HashMap;

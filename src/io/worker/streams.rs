@@ -1,12 +1,11 @@
 //! What a worker does with its stream clients.
 
-use super::{SLOTS, Worker, exit, peer_address, send_all, send_whole};
+use super::{SLOTS, Worker};
 use crate::io::incoming::Frames;
 use crate::io::session::Received;
 use crate::io::stream::Written;
 use crate::io::sys::Ready;
-use crate::turn::{Event, Head, Path, RelayId, Verdict};
-use std::net::SocketAddr;
+use crate::turn::{Event, Path, Verdict};
 
 impl Worker {
     /// Serves a stream client whose socket has something to tell.
@@ -100,18 +99,6 @@ impl Worker {
         self.drain();
         if self.outbox.len() >= SLOTS {
             self.flush_datagrams();
-        }
-    }
-
-    /// Sends a stream client's payload, which does not stand in the inbox, to a peer.
-    pub(super) fn copy_to_peer(&mut self, relay: RelayId, peer: SocketAddr, body: &[u8], dont_fragment: bool) {
-        if dont_fragment {
-            let Some(socket) = self.relays.socket(relay) else { return };
-            send_whole(&mut self.server, &mut self.outbox, &self.inbox, socket, (peer, 0), body);
-        } else if let Some(exit) = exit(&mut self.relays, (relay, peer), || {
-            send_all(&mut self.server, &mut self.outbox, &self.inbox);
-        }) {
-            self.outbox.push_copy(peer_address(exit, peer, 0), Head::EMPTY, body);
         }
     }
 }

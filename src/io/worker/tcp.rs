@@ -1,6 +1,7 @@
 //! What a worker does for TCP relays (RFC 6062).
 
-use super::{Worker, open_error};
+use super::Worker;
+use super::act::open_error;
 use crate::io::connection::Connection;
 use crate::io::joint::Told;
 use crate::io::mail::Mail;
