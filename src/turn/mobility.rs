@@ -148,6 +148,7 @@ impl Server {
         let Some((from, to)) = self.table.move_over(id) else { return };
         self.leave([from]);
         self.tell_routes(now, id);
+        self.actions.push_back(Action::Follow { path: to });
         let Some(owner) = self.table.get(id).map(|allocation| allocation.owner.clone()) else { return };
         self.actions.push_back(Action::Tell(Notice::Moved { from, to, owner }));
     }

@@ -326,6 +326,12 @@ pub enum Action {
         /// That of the client, after what is owed to it.
         path: Path,
     },
+    /// An allocation has moved to this 5-tuple. If what comes there comes to another server of the process, that one is to
+    /// have it, by [`extract`](super::Server::extract) and [`adopt`](super::Server::adopt).
+    Follow {
+        /// The 5-tuple.
+        path: Path,
+    },
     /// A 5-tuple is no allocation's any more.
     Leave {
         /// The 5-tuple.

@@ -80,6 +80,8 @@ pub struct World {
     pub claims: HashSet<Claim>,
     /// The first 5-tuples that allocations have left.
     pub left: Vec<Path>,
+    /// Where the last allocation that moved is.
+    pub followed: Option<Path>,
     /// What each relay was opened for.
     pub protocols: HashMap<RelayId, Protocol>,
     /// Connections to peers.
@@ -158,6 +160,7 @@ impl Build {
             permissions: HashSet::new(),
             claims: HashSet::new(),
             left: Vec::new(),
+            followed: None,
             protocols: HashMap::new(),
             connections: HashMap::new(),
             bound: HashMap::new(),
@@ -299,6 +302,7 @@ impl World {
                         *paced = rate;
                     }
                 }
+                Action::Follow { path } => self.followed = Some(path),
                 Action::Leave { path } => {
                     assert!(!self.server.has_allocation(&path), "a 5-tuple is left once it is free");
                     if self.left.len() < MANY {

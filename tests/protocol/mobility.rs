@@ -90,9 +90,11 @@ fn an_allocation_moves_once_the_new_5_tuple_is_used() {
     assert_eq!(to_peer(&alice.channel_data(&mut world, 0x4000, b"up")).1, b"up");
     assert_eq!(down(&mut world, relayed).0, alice.path);
     assert!(world.routes.iter().all(|route| route.path == alice.path));
+    assert_eq!(world.followed, None);
 
     assert_eq!(to_peer(&moved.channel_data(&mut world, 0x4000, b"up")).1, b"up", "the first packet is relayed");
     assert_eq!(down(&mut world, relayed).0, moved.path);
+    assert_eq!(world.followed, Some(moved.path), "another worker may be the one that hears it");
     assert_eq!(world.routes.len(), 1);
     assert!(world.routes.iter().all(|route| route.path == moved.path));
     assert!(world.permissions.iter().all(|permission| permission.path == moved.path));

@@ -53,11 +53,9 @@ impl Worker {
             Action::SendFrom { path, message } => self.send_from(path, &message),
             Action::AddClaim { claim } => self.commons.add_claim(claim, self.place),
             Action::RemoveClaim { claim } => self.commons.remove_claim(claim),
+            Action::Follow { path } => self.follow(path),
             Action::Leave { path } => self.leave(&path),
-            Action::Tell(notice) => {
-                tell(&notice);
-                self.note_move(&notice);
-            }
+            Action::Tell(notice) => tell(&notice),
             Action::AddRoute(route) => self.kernel(|kernel| kernel.add(&route)),
             Action::RemoveRoute(route) => self.kernel(|kernel| kernel.remove(&route)),
             Action::AddPermission(permission) => self.kernel(|kernel| kernel.permit(&permission)),

@@ -10,7 +10,7 @@ use super::send::send_all;
 use crate::io::mail::Mail;
 use crate::io::proxy::is_guest;
 use crate::io::relay::Relay;
-use crate::turn::{Claim, Event, Migrant, Notice, Path, Reason, Transport, Verdict};
+use crate::turn::{Claim, Event, Migrant, Path, Reason, Transport, Verdict};
 use std::collections::HashMap;
 
 /// What one worker tells another of a client that roams.
@@ -153,12 +153,11 @@ impl Worker {
         self.drain();
     }
 
-    /// Remembers an allocation that has moved to where another worker is the host.
-    pub(super) fn note_move(&mut self, notice: &Notice) {
-        if let Notice::Moved { to, .. } = notice
-            && self.roamers.hosts.contains_key(to)
-        {
-            self.roamers.moved.push(*to);
+    /// An allocation has moved to a 5-tuple. If another worker is its host, it is sent there, after what else the core asks
+    /// for.
+    pub(super) fn follow(&mut self, path: Path) {
+        if self.roamers.hosts.contains_key(&path) {
+            self.roamers.moved.push(path);
         }
     }
 
