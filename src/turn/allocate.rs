@@ -3,6 +3,7 @@
 //! An Allocate request is judged at once; what it needs of the world (a quota, sockets) is asked for with
 //! actions, and an [`Opening`] remembers it until the answers have come.
 
+use super::exchange::{Action, Notice, OpenError, Ticket};
 use super::lease::{Lease, Proven, within};
 use super::limits::Bucket;
 use super::ports::{Search, Want};
@@ -11,7 +12,7 @@ use super::reply::{Answer, Refusal};
 use super::request::{self, Families, grant_lifetime};
 use super::small::SmallMap;
 use super::table::{Allocation, Id, Relay, index};
-use super::types::{Action, Notice, Now, OpenError, Path, Protocol, RelayId, Ticket, Time, Token};
+use super::types::{Now, Path, Protocol, RelayId, Time, Token};
 use super::{Due, Options, Outcome, Server};
 use crate::auth::Owner;
 use crate::auth::peers::is_tunnel;

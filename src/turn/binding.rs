@@ -1,7 +1,8 @@
 //! Binding (RFC 8489 §3), and the clients of RFC 3489.
 
+use super::exchange::{Action, Verdict};
 use super::reply::{Answer, Refusal, Unknown, refuse_classic};
-use super::types::{Action, Now, Path, Reason, Transport, Verdict};
+use super::types::{Now, Path, Reason, Transport};
 use super::{Outcome, Server};
 use crate::wire::{Class, Code, Message, Method, Writer, attribute};
 

@@ -3,11 +3,12 @@
 //! A connection to or from a peer has one number from its first packet on, its CONNECTION-ID. It waits half a minute for
 //! a client that binds a connection of its own to it; from then on the two are one, and nobody here looks at their bytes.
 
+use super::exchange::{Action, Claim};
 use super::lease::{Proven, is_same_session};
 use super::reply::{Answer, Refusal};
 use super::request;
 use super::table::{Allocation, Id};
-use super::types::{Action, Claim, ConnectionId, Now, Path, Reason, RelayId, Time};
+use super::types::{ConnectionId, Now, Path, Reason, RelayId, Time};
 use super::{Due, Outcome, Server};
 use crate::wire::address::Family;
 use crate::wire::{Class, Message, Method, Writer, attribute};

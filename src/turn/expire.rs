@@ -1,7 +1,8 @@
 //! How things end: by time, by Refresh, with their connection (RFC 8656 §6, §8, §9, §12).
 
+use super::exchange::{Action, Claim, Notice};
 use super::table::{Allocation, Id, Relay, index};
-use super::types::{Action, Claim, Notice, Path, Time, Token};
+use super::types::{Path, Time, Token};
 use super::{Due, Server};
 use crate::wire::address::Family;
 

@@ -2,8 +2,9 @@
 //! (RFC 8016), and an allocation lives where its client's packets arrive.
 
 use super::Server;
+use super::exchange::{Action, Claim};
 use super::table::{Allocation, Id};
-use super::types::{Action, Claim, Path, RelayId, Time};
+use super::types::{Path, RelayId, Time};
 use std::net::IpAddr;
 
 /// An allocation on its way, with everything but its sockets.

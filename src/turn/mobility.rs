@@ -3,11 +3,12 @@
 //! A Refresh that shows the newest ticket from another 5-tuple makes that one *pending*. Both are good until the client sends data on the pending one,
 //! or the connection of the old one ends; then the allocation moves.
 
+use super::exchange::{Action, Claim, Notice};
 use super::lease::{Proven, is_same_session};
 use super::reply::{Answer, Refusal};
 use super::table::{Allocation, Id};
 use super::ticket::MobilityTicket;
-use super::types::{Action, Claim, Notice, Now, Path, Reason, Time, Transport};
+use super::types::{Now, Path, Reason, Time, Transport};
 use super::{Outcome, Server};
 use crate::wire::{Message, attribute};
 use std::time::Duration;

@@ -4,14 +4,15 @@
 //! can turn ten minutes by hand and a restart can carry its state across. The rule of its use: feed one
 //! input, act on the verdict, drain [`Server::poll`], then feed the next.
 //!
-//! Read [`types`] for the vocabulary, then this file, then the file of the RFC section that you are after:
-//! `binding`, `allocate`, `permission`, `channel`, `relay`.
+//! Read [`types`] for the vocabulary and [`exchange`] for what goes in and out, then this file, then the file of the
+//! RFC section that you are after: `binding`, `allocate`, `permission`, `channel`, `relay`.
 
 mod allocate;
 mod binding;
 mod channel;
 mod connect;
 pub mod discovery;
+pub mod exchange;
 mod expire;
 mod lease;
 pub mod limits;
@@ -32,13 +33,11 @@ pub mod ticket;
 mod timers;
 pub mod types;
 
+pub use exchange::{Action, Claim, Event, Icmp, Notice, OpenError, Permission, Route, Ticket, Verdict};
 pub use migrant::Migrant;
 pub use options::{Addresses, DefaultFamily, Options};
 pub(crate) use timers::Timers;
-pub use types::{
-    Action, Claim, ConnectionId, Counters, Event, Head, Icmp, Notice, Now, OpenError, Owner, Path, Permission,
-    Protocol, Reason, RelayId, Route, Ticket, Time, Token, Transport, Verdict,
-};
+pub use types::{ConnectionId, Counters, Head, Now, Owner, Path, Protocol, Reason, RelayId, Time, Token, Transport};
 
 use crate::auth::Credentials;
 use crate::auth::check::{Grant, Judge, algorithm_list};

@@ -1,9 +1,10 @@
 //! CreatePermission (RFC 8656 §9, §10).
 
+use super::exchange::{Action, Permission, Route};
 use super::reply::{Answer, Refusal};
 use super::request::permission_peers;
 use super::table::{Allocation, Channel, Id};
-use super::types::{Action, Now, Permission, Route, Time};
+use super::types::{Now, Time};
 use super::{Outcome, Server};
 use crate::wire::Message;
 use crate::wire::address::Family;

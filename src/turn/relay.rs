@@ -1,11 +1,12 @@
 //! Send, Data, ChannelData and ICMP: both directions (RFC 8656 §11, §12).
 
 use super::Server;
+use super::exchange::{Action, Icmp, Verdict};
 use super::limits::Bucket;
 use super::reply::Unknown;
 use super::request;
 use super::table::{Allocation, Id};
-use super::types::{Action, Head, Icmp, Path, Reason, RelayId, Time, Transport, Verdict};
+use super::types::{Head, Path, Reason, RelayId, Time, Transport};
 use crate::wire::address::Family;
 use crate::wire::{ChannelData, Class, Message, Method, Writer, attribute, padding, value};
 use std::net::{IpAddr, SocketAddr};
