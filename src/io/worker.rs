@@ -238,8 +238,7 @@ impl Worker {
 
     /// The next stream client whose time is over, and who has no allocation.
     fn next_idle(&mut self) -> Option<u32> {
-        let (server, roamers) = (&self.server, &self.roamers);
-        self.streams.next_over(self.now.time, |path| server.has_allocation(path) || roamers.home(path).is_some())
+        self.streams.next_over(self.now.time, |path| self.roamers.lives_on(&self.server, path))
     }
 
     /// Sends the datagrams that wait, and frees their buffers.

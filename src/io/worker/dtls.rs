@@ -3,7 +3,7 @@
 use super::Worker;
 use super::send::client_address;
 use crate::io::dtls::{Brought, Parts};
-use crate::turn::{Event, Head, Path, Reason, Transport};
+use crate::turn::{Head, Path, Reason, Transport};
 
 impl Worker {
     /// Decides about a client's records. `path` is that of the datagram.
@@ -23,13 +23,13 @@ impl Worker {
     fn answer_record(&mut self, path: Path, brought: &Brought) {
         self.send_records(path, &brought.wire, 0);
         if brought.renewed {
-            self.end_session(path);
+            self.tell_closed(path);
         }
         for message in brought.messages.iter() {
             self.frame(path, message);
         }
         if brought.over {
-            self.end_session(path);
+            self.tell_closed(path);
         }
     }
 
@@ -61,13 +61,6 @@ impl Worker {
         }
     }
 
-    /// A session is over, and with it what the client had.
-    fn end_session(&mut self, path: Path) {
-        self.roamer_closed(path);
-        self.server.handle_event(self.now, Event::Closed { path });
-        self.drain();
-    }
-
     /// Goes on with handshakes, and ends sessions whose time is up.
     pub(super) fn tend_sessions(&mut self) {
         let Some(dtls) = &mut self.dtls else { return };
@@ -80,14 +73,13 @@ impl Worker {
         while let Some(path) = self.next_silent(&mut wire) {
             self.send_records(path, &wire, 0);
             wire.clear();
-            self.end_session(path);
+            self.tell_closed(path);
         }
     }
 
     /// The next session whose time is over, and whose client has no allocation.
     fn next_silent(&mut self, wire: &mut Parts) -> Option<Path> {
-        let (server, roamers) = (&self.server, &self.roamers);
-        let lives = |path: &Path| server.has_allocation(path) || roamers.home(path).is_some();
+        let lives = |path: &Path| self.roamers.lives_on(&self.server, path);
         self.dtls.as_mut()?.next_over(self.now.time, wire, lives)
     }
 }

@@ -10,7 +10,7 @@ use super::send::send_all;
 use crate::io::mail::Mail;
 use crate::io::proxy::is_guest;
 use crate::io::relay::Relay;
-use crate::turn::{Claim, Event, Migrant, Path, Reason, Transport, Verdict};
+use crate::turn::{Claim, Event, Migrant, Path, Reason, Server, Transport, Verdict};
 use std::collections::HashMap;
 
 /// What one worker tells another of a client that roams.
@@ -54,6 +54,11 @@ impl Roamers {
     /// The home of the allocation that a 5-tuple is about to have.
     pub(super) fn home(&self, path: &Path) -> Option<usize> {
         if self.homes.is_empty() { None } else { self.homes.get(path).copied() }
+    }
+
+    /// The client of a 5-tuple has an allocation, or is about to have one that has its home elsewhere.
+    pub(super) fn lives_on(&self, server: &Server, path: &Path) -> bool {
+        server.has_allocation(path) || self.home(path).is_some()
     }
 }
 
@@ -125,11 +130,8 @@ impl Worker {
 
     /// Decides about a packet that no other worker knows more of.
     fn take_stray(&mut self, path: Path, packet: &[u8]) {
-        match self.server.handle_stray(self.now, path, packet, &mut self.reply) {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
-            Verdict::Reply => self.answer(path),
-            _ => {}
-        }
+        let verdict = self.server.handle_stray(self.now, path, packet, &mut self.reply);
+        self.settle(path, packet, verdict);
     }
 
     /// Decides about a packet that has come to a host, and gives it the allocation if the packet has moved it there.

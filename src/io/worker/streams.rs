@@ -59,7 +59,8 @@ impl Worker {
         }
     }
 
-    fn tell_closed(&mut self, path: Path) {
+    /// The connection or session of a client is over, and with it what the client had.
+    pub(super) fn tell_closed(&mut self, path: Path) {
         self.roamer_closed(path);
         self.server.handle_event(self.now, Event::Closed { path });
         self.drain();
@@ -89,16 +90,22 @@ impl Worker {
         if let Some(home) = self.roamers.home(&path) {
             return self.hand_home(home, path, frame.to_vec());
         }
-        match self.server.handle_client(self.now, path, frame, &mut self.reply) {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
-            Verdict::Reply => self.answer(path),
-            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
-            Verdict::Elsewhere(claim) => self.ask_elsewhere(path, claim, frame.to_vec()),
-            Verdict::Done | Verdict::ToClient { .. } => {}
-        }
+        let verdict = self.server.handle_client(self.now, path, frame, &mut self.reply);
+        self.settle(path, frame, verdict);
         self.drain();
         if self.outbox.len() >= SLOTS {
             self.flush_datagrams();
+        }
+    }
+
+    /// Does what was decided about a client's packet that does not stand in the inbox.
+    pub(super) fn settle(&mut self, path: Path, packet: &[u8], verdict: Verdict<'_>) {
+        match verdict {
+            Verdict::ToPeer { relay, peer, body, dont_fragment } => self.copy_to_peer(relay, peer, body, dont_fragment),
+            Verdict::Reply => self.answer(path),
+            Verdict::Drop(reason) => tracing::trace!(from = %path.client, reason = reason.label(), "dropped"),
+            Verdict::Elsewhere(claim) => self.ask_elsewhere(path, claim, packet.to_vec()),
+            Verdict::Done | Verdict::ToClient { .. } => {}
         }
     }
 }
@@ -123,6 +130,6 @@ impl Frames for Client<'_> {
     }
 
     fn may_be_large(&self) -> bool {
-        self.worker.server.has_allocation(&self.path) || self.worker.roamers.home(&self.path).is_some()
+        self.worker.roamers.lives_on(&self.worker.server, &self.path)
     }
 }
