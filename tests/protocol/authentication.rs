@@ -20,7 +20,7 @@ fn claim(world: &mut World, client: &Client, name: &[u8], realm: &[u8], key: &Ke
 #[test]
 fn a_request_without_credentials_is_challenged() {
     let mut world = world();
-    for method in TURN_METHODS {
+    for method in turn_methods() {
         assert!(is_challenge(&ask(&mut world, udp(ALICE), method, allocate), 401));
     }
     assert_eq!((world.server.allocations(), world.server.relays()), (0, 0));
@@ -329,7 +329,7 @@ fn the_5_tuple_of_an_allocation_proves_nothing() {
     let mut world = world();
     let alice = world.alice();
     let relayed = world.allocate(&alice);
-    for method in TURN_METHODS {
+    for method in turn_methods() {
         let answer = ask(&mut world, alice.path, method, |w| {
             w.number(attribute::LIFETIME, 0).attribute(attribute::CHANNEL_NUMBER, &[0x40, 0, 0, 0]);
             w.xor_address(attribute::XOR_PEER_ADDRESS, addr(PEER));

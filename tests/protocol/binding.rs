@@ -194,7 +194,7 @@ fn a_server_serves_what_is_switched_on() {
     assert_eq!(dropped(&no_stun.client(udp(ALICE), &request)), Reason::NotServed);
     no_stun.alice();
     let mut no_turn = world_with(|options| options.turn = false);
-    for method in TURN_METHODS {
+    for method in turn_methods() {
         let request = message(&mut no_turn, method, Class::Request, allocate);
         assert_eq!(silence(&mut no_turn, udp(ALICE), &request), Reason::NotServed);
     }

@@ -126,7 +126,7 @@ fn credentials_of_a_classic_client_are_ignored() {
 fn a_request_without_the_cookie_is_refused_over_dtls() {
     for mut world in [classic(), world()] {
         let alice = dtls(ALICE, 1);
-        for method in TURN_METHODS.into_iter().chain([Method::BINDING]) {
+        for method in SERVED {
             let out = world.client(alice, &request(method, |_| {}));
             let refused = [&[0x01, 0x10 | method.0 as u8, 0, 8], &ID[..], &[0, 9, 0, 4, 0, 0, 5, 0]].concat();
             assert_eq!(out, [Out::Client(alice, refused)], "{method:?}");
@@ -153,7 +153,7 @@ fn a_stream_without_the_cookie_cannot_be_followed() {
 fn turn_has_no_classic_mode() {
     let mut world = classic();
     let alice = world.alice();
-    for method in TURN_METHODS {
+    for method in turn_methods() {
         let packet = request(method, |w| {
             allocate(w);
             alice.protect(w);

@@ -18,15 +18,11 @@ pub const SERVED: [Method; 7] = [
     Method::CONNECT,
     Method::CONNECTION_BIND,
 ];
-/// The methods that need credentials.
-pub const TURN_METHODS: [Method; 6] = [
-    Method::ALLOCATE,
-    Method::REFRESH,
-    Method::CREATE_PERMISSION,
-    Method::CHANNEL_BIND,
-    Method::CONNECT,
-    Method::CONNECTION_BIND,
-];
+
+/// Those that need credentials.
+pub fn turn_methods() -> impl Iterator<Item = Method> {
+    SERVED.into_iter().filter(|method| *method != Method::BINDING)
+}
 
 /// A message without credentials, with the id that the world gives next.
 pub fn message(world: &mut World, method: Method, class: Class, fill: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {

@@ -346,7 +346,7 @@ fn no_answer_to_a_stranger_is_larger_than_the_smallest_path() {
     build.options.software = Some("s".repeat(127));
     build.credentials = hairpin::auth::Credentials::new(&realm, [7; 32]);
     let mut world = build.build();
-    for method in TURN_METHODS {
+    for method in turn_methods() {
         let answer = ask(&mut world, udp(ALICE), method, allocate);
         assert_eq!(answer.code(), Some(401));
         assert!(answer.bytes.len() <= 548, "{} bytes", answer.bytes.len());
