@@ -7,7 +7,7 @@ use super::link::Link;
 use super::plan::Plan;
 use super::trouble::{Trouble, What};
 use crate::auth::key::{Algorithm, Key};
-use crate::wire::{Class, Message, Method, Writer, address, attribute};
+use crate::wire::{Class, Message, Method, Writer, address, attribute, value};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -191,7 +191,7 @@ impl Client {
 
     /// Takes an error: a challenge is met, anything else ends the errand.
     fn refuse(&mut self, request: Request, message: &Message<'_>, plan: &Plan, peer: SocketAddr) {
-        let code = error_code(message);
+        let code = message.attribute(attribute::ERROR_CODE).and_then(value::error_code).unwrap_or(0);
         let first = code == 401 && self.challenge.count == 0;
         if first || (code == 438 && self.challenge.count < STALE) {
             self.challenge.count += 1;
@@ -274,12 +274,4 @@ fn transaction() -> [u8; 12] {
     // Each state has keys of its own.
     id[4..].copy_from_slice(&RandomState::new().hash_one(0_u8).to_be_bytes());
     id
-}
-
-/// The code of an error; zero if it has none.
-fn error_code(message: &Message<'_>) -> u16 {
-    match message.attribute(attribute::ERROR_CODE) {
-        Some([_, _, class, number, ..]) => u16::from(class & 7) * 100 + u16::from(*number),
-        _ => 0,
-    }
 }

@@ -3,10 +3,10 @@
 use super::filter;
 use super::plan::Plan;
 use super::stream::Stream;
-use super::target::Transport;
+use super::target::{Transport, any};
 use crate::io::sys::set_option;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
 /// Bytes that a socket may hold of what was sampled; the system may allow less.
@@ -26,9 +26,7 @@ impl Link {
         if plan.options.target.transport != Transport::Udp {
             return Ok(Self::Stream(Box::new(Stream::open(plan.server, plan.tls.as_ref())?)));
         }
-        let any: IpAddr =
-            if plan.server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-        let socket = datagram_socket(SocketAddr::new(any, 0))?;
+        let socket = datagram_socket(SocketAddr::new(any(plan.server), 0))?;
         socket.connect(plan.server)?;
         filter::sample_messages(&socket)?;
         Ok(Self::Datagram(socket))

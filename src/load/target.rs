@@ -2,6 +2,7 @@
 
 use crate::io::dtls;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 /// A server, as a URL names it.
@@ -92,4 +93,9 @@ impl fmt::Display for Target {
         };
         write!(f, "{scheme}{secure}:{host}:{}{query}", self.port)
     }
+}
+
+/// Every address of the family.
+pub(crate) fn any(like: SocketAddr) -> IpAddr {
+    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }

@@ -5,7 +5,7 @@ use super::fault::Fault;
 use super::link::Link;
 use crate::auth::key::{Algorithm, Key};
 use crate::io::clock;
-use crate::wire::{Class, Message, Method, Writer, address, attribute};
+use crate::wire::{Class, Message, Method, Writer, address, attribute, value};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -36,16 +36,16 @@ impl Answer {
     fn of(message: &Message<'_>) -> Result<Self, Fault> {
         let xor = |code| message.attribute(code).and_then(|value| address::decode_xor(value, &message.transaction()));
         let text = |code| message.attribute(code).map(|value| String::from_utf8_lossy(value).into_owned());
-        let code = match (message.class(), message.attribute(attribute::ERROR_CODE)) {
-            (Class::Error, Some([_, _, class, number, ..])) => u16::from(class & 7) * 100 + u16::from(*number),
-            (Class::Error, _) => return Err(Fault::Malformed("ERROR-CODE")),
+        let code = match (message.class(), message.attribute(attribute::ERROR_CODE).and_then(value::error_code)) {
+            (Class::Error, Some(code)) => code,
+            (Class::Error, None) => return Err(Fault::Malformed("ERROR-CODE")),
             _ => 0,
         };
         Ok(Self {
             code,
             mapped: xor(attribute::XOR_MAPPED_ADDRESS),
             relayed: xor(attribute::XOR_RELAYED_ADDRESS),
-            lifetime: message.attribute(attribute::LIFETIME).and_then(crate::wire::value::lifetime),
+            lifetime: message.attribute(attribute::LIFETIME).and_then(value::lifetime),
             software: text(attribute::SOFTWARE),
             realm: text(attribute::REALM),
             nonce: message.attribute(attribute::NONCE).map(<[u8]>::to_vec),

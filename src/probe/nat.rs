@@ -8,7 +8,8 @@ mod lifetime;
 
 use super::client::transaction;
 use super::fault::Fault;
-use client::{Answer, CHANGE_ADDRESS, CHANGE_PORT, Client, TRIES, any};
+use crate::load::target::any;
+use client::{Answer, CHANGE_ADDRESS, CHANGE_PORT, Client, TRIES};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::time::Duration;

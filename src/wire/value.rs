@@ -71,6 +71,15 @@ pub fn password_algorithm(value: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes([high, low]))
 }
 
+/// ERROR-CODE: class and number as one, 300 to 699; a phrase follows (RFC 8489 §14.8).
+#[must_use]
+pub fn error_code(value: &[u8]) -> Option<u16> {
+    match value {
+        [_, _, class, number, ..] => Some(u16::from(class & 7) * 100 + u16::from(*number)),
+        _ => None,
+    }
+}
+
 /// TRANSACTION_TRANSMIT_COUNTER: the request's count (RFC 7982 §3.3).
 #[must_use]
 pub fn transmit_count(value: &[u8]) -> Option<u8> {

@@ -152,6 +152,8 @@ fn typed_values_have_one_length_and_their_reserved_bytes_are_not_looked_at() {
     assert_eq!(value::lifetime(&[0, 0, 2, 0x58]), Some(600));
     assert_eq!(value::channel_number(&[0x40, 1, 0xFF, 0xFF]), Some(0x4001));
     assert_eq!(value::first_of_four(&[17, 0xFF, 0xFF, 0xFF]), Some(17));
+    assert_eq!(value::error_code(b"\xFF\xFF\xFC\x26Stale Nonce"), Some(438));
+    assert_eq!(value::error_code(&[0, 0, 4]), None);
     assert_eq!(value::transmit_count(&[0xFF, 0xFF, 3, 0xFF]), Some(3));
     assert_eq!(
         [0x80, 0xFF, 0x7F, 0].map(|byte| value::reserve_next(&[byte])),

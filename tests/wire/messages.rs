@@ -17,7 +17,12 @@ fn look(bytes: &[u8]) {
             assert!(message.attribute(code).is_some());
             _ = (address::decode(v), address::decode_xor(v, &message.transaction()), attribute::name(code));
             _ = (value::lifetime(v), value::channel_number(v), value::first_of_four(v), value::reserve_next(v));
-            _ = (value::reservation_token(v), value::password_algorithm(v), value::transmit_count(v));
+            _ = (
+                value::reservation_token(v),
+                value::password_algorithm(v),
+                value::transmit_count(v),
+                value::error_code(v),
+            );
         }
         for (at, v) in message.sha1().into_iter().chain(message.sha256()) {
             _ = (integrity::check_sha1(bytes, at, v, b"key"), integrity::check_sha256(bytes, at, v, b"key"));

@@ -2,8 +2,9 @@
 
 use super::super::client::transaction;
 use super::super::fault::Fault;
-use crate::wire::{Class, Message, Method, Writer, address, attribute};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use crate::load::target::any;
+use crate::wire::{Class, Message, Method, Writer, address, attribute, value};
+use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// How often a request is sent.
@@ -110,16 +111,11 @@ pub(super) fn binding(fill: impl FnOnce(&mut Writer<'_>)) -> Result<(Vec<u8>, [u
 pub(super) fn read(bytes: &[u8], id: &[u8; 12], source: SocketAddr) -> Option<Result<Answer, Fault>> {
     let message = Message::parse(bytes).ok().filter(|message| message.transaction() == *id)?;
     let plain = |code| message.attribute(code).and_then(address::decode);
-    if let Some([_, _, class, number, ..]) = message.attribute(attribute::ERROR_CODE) {
-        return Some(Err(Fault::Refused(u16::from(class & 7) * 100 + u16::from(*number))));
+    if let Some(code) = message.attribute(attribute::ERROR_CODE).and_then(value::error_code) {
+        return Some(Err(Fault::Refused(code)));
     }
     let mapped = message.attribute(attribute::XOR_MAPPED_ADDRESS).and_then(|value| address::decode_xor(value, id));
     let (origin, other) = (plain(attribute::RESPONSE_ORIGIN), plain(attribute::OTHER_ADDRESS));
     let answer = mapped.map(|mapped| Answer { mapped, source, origin, other });
     Some(answer.ok_or(Fault::Malformed("XOR-MAPPED-ADDRESS")))
-}
-
-/// Every address of the family.
-pub(super) fn any(like: SocketAddr) -> IpAddr {
-    if like.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() }
 }
