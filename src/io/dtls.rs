@@ -177,7 +177,7 @@ impl Sessions {
         if brought.over {
             return;
         }
-        self.half_open.push(path);
+        self.list(path);
         self.all.insert(path, Client { session, next: None, begun: now, heard: now, _place: place });
         self.timers.set(now.after(UNFINISHED), (path, now));
     }
@@ -191,6 +191,11 @@ impl Sessions {
         let next = Handshake::begin(session, now, brought);
         let Some(client) = self.all.get_mut(&path).filter(|_| !std::mem::take(&mut brought.over)) else { return };
         client.next = Some(next);
+        self.list(path);
+    }
+
+    /// A client has a handshake that is not over. It may be listed already: for another that has just been.
+    fn list(&mut self, path: Path) {
         if !self.half_open.contains(&path) {
             self.half_open.push(path);
         }

@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const NAME: &str = "turn.example";
 /// How long anything may take.
@@ -458,6 +458,23 @@ fn a_source_has_few_handshakes_in_a_second() {
         let wire = Wire::from((Ipv4Addr::new(127, 9, 9, 9), 0).into(), server.addr);
         dtls.ssl(NAME).connect(wire).ok()
     });
+}
+
+/// SEC-43: a client that begins and ends again and again is one of those of its source that have begun, and no more.
+#[test]
+fn a_client_that_begins_again_counts_once() {
+    let (server, authority, _folder) = served();
+    let dtls = Dtls::of(&authority);
+    let Wire { socket, .. } = Wire::from((Ipv4Addr::new(127, 66, 0, 1), 0).into(), server.addr);
+    let begun = Instant::now();
+    // More than may begin at a time, and most of them before the worker looks at who is through.
+    for _ in 0..40 {
+        let wire = Wire { socket: socket.try_clone().unwrap(), lost: 0, leaves: false, heard: Vec::new() };
+        let mut sealed = dtls.on(wire, NAME);
+        sealed.0.shutdown().unwrap();
+        assert_eq!(sealed.receive(PATIENCE), None, "the goodbye is answered");
+    }
+    assert!(begun.elapsed() < PATIENCE, "no hello is left without an answer, to be sent again");
 }
 
 /// SEC-43: a handshake that has begun costs little, whatever comes before its keys.
