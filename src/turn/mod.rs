@@ -5,7 +5,7 @@
 //! input, act on the verdict, drain [`Server::poll`], then feed the next.
 //!
 //! Read [`types`] for the vocabulary and [`exchange`] for what goes in and out, then this file, then the file of the
-//! RFC section that you are after: `binding`, `allocate`, `permission`, `channel`, `relay`.
+//! RFC section that you are after: `binding`, `allocate`, `refresh`, `permission`, `channel`, `relay`.
 
 mod allocate;
 mod binding;
@@ -18,12 +18,14 @@ mod lease;
 pub mod limits;
 mod migrant;
 mod mobility;
+mod opening;
 mod options;
 mod permission;
 mod ports;
 mod random;
 pub mod realm;
 pub mod redirect;
+mod refresh;
 mod relay;
 pub mod reply;
 mod request;
@@ -46,10 +48,10 @@ use crate::auth::nonce::Nonces;
 use crate::auth::peers::Policy;
 use crate::auth::token::Tokens;
 use crate::wire::{Class, Kind, Message, Method, attribute};
-use allocate::Opening;
 use connect::PeerConnection;
 use lease::{Lease, Proven};
 use limits::Sources;
+use opening::Opening;
 use ports::Ports;
 use random::Random;
 use realm::{Domain, Realm, RealmId};
