@@ -1,28 +1,30 @@
 //! Assembly: build, run, reload, stop. The only place where all layers meet.
 
+mod hosts;
 mod kernel;
+mod listen;
+mod options;
+mod realms;
 mod redirect;
 mod status;
 
 use crate::admin::log;
-use crate::auth::key::Algorithm;
-use crate::auth::nonce::{BitOrder, Features, Nonces};
-use crate::auth::peers::{Policy, Rules};
-use crate::auth::token::Tokens;
-use crate::auth::{Credentials, Secret, rest};
+use crate::auth::peers::Policy;
 use crate::config::{self, Config, ListenKey, UserSecret};
 use crate::io::dtls;
-use crate::io::tls::{Acceptor, BadCertificate, Pair, Terms};
-use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets, StreamListener, Web};
-use crate::turn::limits::{Ledger, Quotas, Share};
-use crate::turn::realm::{Doors, Realm};
+use crate::io::tls::{Acceptor, BadCertificate};
+use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets};
 use crate::turn::ticket::Tickets;
-use crate::turn::{Addresses, DefaultFamily, Options, Server, Setup};
+use crate::turn::{Options, Server, Setup};
 use anyhow::{Context, Result, anyhow, bail};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hosts::Hosts;
+pub use listen::certificates;
+use listen::{acceptor, dtls_acceptor, listen_address, remedy, web};
+use options::{ledger, options, rules};
+use realms::{credentials, nonces, realms};
 use ring::rand::{SecureRandom, SystemRandom};
-use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
@@ -201,23 +203,6 @@ impl Plan {
     }
 }
 
-/// What to do where a listener cannot be opened, by the key that it comes from.
-fn remedy(error: std::io::ErrorKind, key: ListenKey) -> String {
-    let port = key.names();
-    let address = if key == ListenKey::Extra { port } else { "listen.addresses (listening-ip)" };
-    match error {
-        std::io::ErrorKind::AddrInUse => {
-            format!("another program has this port: stop it, or choose another with {port}")
-        }
-        std::io::ErrorKind::AddrNotAvailable => format!("this host does not have the address: see {address}"),
-        std::io::ErrorKind::PermissionDenied => {
-            format!("a port below 1024 needs the capability CAP_NET_BIND_SERVICE, or choose another with {port}")
-        }
-        _ if address == port => format!("see {port}"),
-        _ => format!("see {address} and {port}"),
-    }
-}
-
 /// The signals of whoever runs the server.
 struct Signals {
     terminate: Signal,
@@ -238,313 +223,6 @@ impl Signals {
             status: signal(SignalKind::user_defined1())?,
         })
     }
-}
-
-/// The host's addresses, as far as the configuration leaves them open.
-struct Hosts {
-    /// Every address of the host, with its interface.
-    named: Vec<(String, IpAddr)>,
-    /// Every address of the host.
-    all: Vec<IpAddr>,
-    /// Where relay sockets are bound.
-    relays: Vec<IpAddr>,
-}
-
-impl Hosts {
-    fn of(config: &Config) -> Result<Self> {
-        let named = io::host_addresses().context("cannot list the addresses of this host")?;
-        let all: Vec<IpAddr> = named.iter().map(|(_, ip)| *ip).collect();
-        let relays = if config.relay.addresses.is_empty() {
-            [true, false].into_iter().filter_map(|v4| likely_relay(config, &all, v4)).collect()
-        } else {
-            config.relay.addresses.clone()
-        };
-        Ok(Self { named, all, relays })
-    }
-}
-
-/// The relay address of a family where none is configured: one that clients are served on, else the host's
-/// most public one.
-fn likely_relay(config: &Config, all: &[IpAddr], v4: bool) -> Option<IpAddr> {
-    let listening = config.listen.iter().map(|at| at.addr.ip());
-    if let Some(ip) = listening.clone().find(|ip| ip.is_ipv4() == v4 && !ip.is_unspecified()) {
-        return Some(ip);
-    }
-    // Who listens on addresses of one family alone has not said that the other may be used.
-    let everywhere = listening.clone().any(|ip| ip.is_unspecified());
-    let open = all.iter().copied().filter(|ip| everywhere && ip.is_ipv4() == v4 && privacy(*ip) < LINK_LOCAL);
-    open.min_by_key(|ip| privacy(*ip))
-}
-
-/// How far from public an address of the host is.
-fn privacy(ip: IpAddr) -> u8 {
-    match ip {
-        IpAddr::V4(ip) if ip.is_loopback() => LOOPBACK,
-        IpAddr::V4(ip) if ip.is_link_local() => LINK_LOCAL,
-        IpAddr::V4(ip) => u8::from(ip.is_private()),
-        IpAddr::V6(ip) if ip.is_loopback() => LOOPBACK,
-        IpAddr::V6(ip) if ip.is_unicast_link_local() => LINK_LOCAL,
-        IpAddr::V6(ip) => u8::from(ip.is_unique_local()),
-    }
-}
-
-/// An address that only its own link knows.
-const LINK_LOCAL: u8 = 2;
-/// An address that only this host knows.
-const LOOPBACK: u8 = 3;
-
-/// The choices and limits of the core.
-fn options(config: &Config, hosts: &Hosts) -> Options {
-    let (limits, protocol) = (&config.limits, &config.protocol);
-    Options {
-        addresses: Addresses {
-            local: hosts.relays.clone(),
-            follow_client: config.relay.addresses.is_empty(),
-            external: config.relay.external_pairs(),
-            own: own_relays(config, hosts),
-        },
-        ports: config.relay.ports.clone(),
-        default_family: match config.relay.default_family {
-            config::DefaultFamily::Ipv4 => DefaultFamily::Ipv4,
-            config::DefaultFamily::Ipv6 => DefaultFamily::Ipv6,
-            config::DefaultFamily::Client => DefaultFamily::Client,
-        },
-        quotas: quotas(limits),
-        permissions: limits.permissions as usize,
-        channels: limits.channels as usize,
-        connections: limits.peer_connections as usize,
-        udp_relays: config.relay.udp,
-        tcp_relays: config.relay.tcp,
-        own_streams: own_streams(config, hosts),
-        lifetime: limits.lifetime,
-        permission_lifetime: limits.permission_lifetime,
-        channel_lifetime: limits.channel_lifetime,
-        bandwidth: limits.bandwidth,
-        // Each worker counts for itself, and a source can reach them all.
-        unauthenticated: limits.unauthenticated.div_ceil(workers(config) as u32),
-        algorithms: algorithms(config),
-        anonymous: config.auth.anonymous,
-        binding_auth: config.auth.binding,
-        software: protocol.software.clone(),
-        fingerprint: protocol.fingerprint,
-        classic: protocol.classic,
-        legacy_channels: protocol.legacy_channels,
-        discovery: config.discovery,
-        stun: protocol.stun,
-        turn: protocol.turn,
-        mapped_address: protocol.mapped_address,
-        reasons: protocol.reasons,
-        mobility: protocol.mobility,
-        routes: false,
-        check_origin: protocol.check_origin,
-        redirect: redirect::of(config, hosts),
-    }
-}
-
-/// Every address at which this server listens for streams.
-fn own_streams(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
-    let streams = config.listen.iter().filter(|at| at.tcp || at.tls);
-    streams.flat_map(|at| listeners_at(config, at.addr, hosts.all.iter().copied())).collect()
-}
-
-/// Quotas; a total bandwidth admits as many allocations as may each use their own.
-fn quotas(limits: &config::Limits) -> Quotas {
-    let by_bandwidth = limits.total_bandwidth.checked_div(limits.bandwidth).filter(|_| limits.total_bandwidth != 0);
-    let by_bandwidth = by_bandwidth.map(|count| u32::try_from(count).unwrap_or(u32::MAX).max(1));
-    let total = match (limits.allocations, by_bandwidth) {
-        (count, None) => count,
-        (0, Some(count)) => count,
-        (a, Some(b)) => a.min(b),
-    };
-    Quotas { user: limits.user_allocations, source: limits.source_allocations, total }
-}
-
-/// Who may have how many allocations: in all, and in each realm.
-fn ledger(config: &Config, realms: &[Realm]) -> Ledger {
-    let shares = config.realms.iter().zip(realms).map(|(told, realm)| {
-        let limits = &told.limits;
-        (realm.credentials.realm().into(), Share { user: limits.user_allocations, total: limits.allocations })
-    });
-    Ledger::new(quotas(&config.limits)).with_shares(shares)
-}
-
-/// The realms beside the default one.
-fn realms(config: &Config, hosts: &Hosts) -> Result<Arc<[Realm]>> {
-    config.realms.iter().map(|realm| domain(realm, config, hosts)).collect()
-}
-
-/// A realm.
-fn domain(realm: &config::Realm, whole: &Config, hosts: &Hosts) -> Result<Realm> {
-    let config = realm.applied_to(whole);
-    let doors = Doors {
-        origins: realm.origins.clone(),
-        server_names: realm.server_names.clone(),
-        listeners: realm.listeners.clone(),
-    };
-    Ok(Realm {
-        credentials: Arc::new(credentials(&config)?),
-        nonces: Arc::new(nonces(&config)?),
-        policy: Arc::new(Policy::new(&rules(&config, hosts))),
-        bandwidth: config.limits.bandwidth,
-        doors,
-    })
-}
-
-/// The password algorithms that are offered, best first.
-fn algorithms(config: &Config) -> Vec<Algorithm> {
-    if config.auth.sha256_only { vec![Algorithm::Sha256] } else { vec![Algorithm::Sha256, Algorithm::Md5] }
-}
-
-/// Who is known.
-fn credentials(config: &Config) -> Result<Credentials> {
-    let auth = &config.auth;
-    let mut credentials = Credentials::new(&auth.realm, random()?);
-    credentials.rest(rest::Rules { separator: auth.rest_separator, max_ttl: auth.rest_max_ttl, ..Default::default() });
-    for user in &auth.users {
-        let secret = match &user.secret {
-            UserSecret::Password(password) => Secret::Password(password.clone()),
-            UserSecret::Md5(key) => Secret::Md5(*key),
-            UserSecret::Sha256(key) => Secret::Sha256(*key),
-            UserSecret::Both(md5, sha256) => Secret::Both(*md5, *sha256),
-        };
-        credentials.add_user(&user.name, &secret).map_err(|error| anyhow!("auth.users: {}: {error}", user.name))?;
-    }
-    for secret in &auth.secrets {
-        credentials.add_secret(secret);
-    }
-    if config.oauth.enabled {
-        credentials.accept_tokens(tokens(config)?);
-    }
-    Ok(credentials)
-}
-
-/// What opens access tokens.
-fn tokens(config: &Config) -> Result<Tokens> {
-    let oauth = &config.oauth;
-    let mut tokens = Tokens::new(oauth.name(&config.auth.realm));
-    for key in &oauth.keys {
-        let added = tokens.add(&key.kid, key.cipher, &key.key, key.end);
-        added.map_err(|_| anyhow!("oauth.keys: {}: the key is too short", key.kid))?;
-    }
-    Ok(tokens)
-}
-
-/// Nonces, with a key of this process or of a fleet.
-fn nonces(config: &Config) -> Result<Nonces> {
-    let key = match &config.auth.nonce_secret {
-        None => random()?,
-        Some(secret) => {
-            let mut key = [0; 32];
-            key.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, secret.as_bytes()).as_ref());
-            key
-        }
-    };
-    // A time-limited name is made by somebody else, so its hash tells nobody whose it is: where there are such
-    // names, clients must not be invited to hide theirs. The same goes for the keys of third parties.
-    let anonymity = config.auth.secrets.is_empty() && !config.oauth.enabled;
-    let features = Features { password_algorithms: algorithms(config), anonymity, order: BitOrder::Both };
-    Ok(Nonces::new(key, &config.auth.realm, config.auth.nonce_lifetime, &features))
-}
-
-/// Which peers may be reached: never the server's own listeners, always its own relays.
-fn rules(config: &Config, hosts: &Hosts) -> Rules {
-    let public = config.relay.external.iter().map(|e| e.public);
-    let mut relays = own_relays(config, hosts);
-    relays.extend(public.clone());
-    let (peers, own) = (&config.peers, hosts.all.iter().copied().chain(public));
-    // A port that serves TCP alone may be any client's and any peer's on UDP.
-    let udp = config.listen.iter().filter(|at| at.udp || at.dtls);
-    Rules {
-        allow: peers.allow.clone(),
-        deny: peers.deny.clone(),
-        loopback: peers.allow_loopback,
-        multicast: peers.allow_multicast,
-        private: peers.allow_private,
-        nat64: peers.nat64.clone(),
-        own_listeners: udp.flat_map(|at| listeners_at(config, at.addr, own.clone())).collect(),
-        own_hosts: own.filter(|ip| privacy(*ip) < LOOPBACK).collect(),
-        relays,
-        relay_ports: Some(config.relay.ports.clone()),
-    }
-}
-
-/// Every local address that a relay may have. Where relays follow the client, that is whatever a client can
-/// come to.
-fn own_relays(config: &Config, hosts: &Hosts) -> Vec<IpAddr> {
-    let mut relays = hosts.relays.clone();
-    if config.relay.addresses.is_empty() {
-        let everywhere = config.listen.iter().any(|at| at.addr.ip().is_unspecified());
-        relays.extend(hosts.all.iter().filter(|ip| everywhere && privacy(**ip) < LOOPBACK));
-        relays.extend(config.listen.iter().map(|at| at.addr.ip()).filter(|ip| !ip.is_unspecified()));
-    }
-    relays.sort_unstable();
-    relays.dedup();
-    relays
-}
-
-/// A listening address, the public one before it, and each address of the host that it stands for.
-fn listeners_at(config: &Config, addr: SocketAddr, own: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
-    let everywhere = addr.ip().is_unspecified();
-    let before = |e: &&config::External| e.local.map_or(e.public.is_ipv4() == addr.is_ipv4(), |l| l == addr.ip());
-    let public = config.relay.external.iter().filter(before).map(|e| e.public);
-    let stands_for = own.filter(|ip| everywhere && ip.is_ipv4() == addr.is_ipv4());
-    let all = stands_for.chain(public).chain([addr.ip()]);
-    all.map(|ip| SocketAddr::new(ip, addr.port())).collect()
-}
-
-/// The certificates, if TLS is served anywhere.
-fn acceptor(config: &Config) -> Result<Option<Arc<Acceptor>>> {
-    if !config.listen.iter().any(|at| at.tls) {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(Acceptor::new(terms(config)).map_err(|error| anyhow!("TLS: {error}"))?)))
-}
-
-/// The certificates for DTLS, if it is served anywhere.
-fn dtls_acceptor(config: &Config) -> Result<Option<Arc<dtls::Acceptor>>> {
-    if !config.listen.iter().any(|at| at.dtls) {
-        return Ok(None);
-    }
-    Ok(Some(Arc::new(dtls::Acceptor::new(terms(config)).map_err(|error| anyhow!("DTLS: {error}"))?)))
-}
-
-/// On what terms both are served.
-fn terms(config: &Config) -> Terms {
-    let pair = |c: &config::Certificate| Pair { chain: c.chain.clone(), key: c.key.clone() };
-    let tls = &config.tls;
-    Terms {
-        pairs: tls.certificates.iter().map(pair).collect(),
-        authorities: tls.client_authorities.clone(),
-        only_13: tls.only_13,
-        suites: tls.suites.clone(),
-    }
-}
-
-/// What is served by HTTP.
-fn web(config: &Config) -> Web {
-    let config::Http { challenges, redirect } = config.http.clone();
-    if let Some(folder) = challenges.as_deref().filter(|folder| !folder.is_dir()) {
-        tracing::warn!(folder = %folder.display(), "http.acme-directory: is no directory now; no challenge is answered");
-    }
-    Web { challenges, redirect }
-}
-
-/// Reads the certificates as a start would, and forgets them.
-///
-/// # Errors
-/// Which file is wrong, and why: the server would not start.
-pub fn certificates(config: &Config) -> Result<(), String> {
-    acceptor(config).and_then(|_| dtls_acceptor(config)).map(drop).map_err(|error| error.to_string())
-}
-
-/// What is served at a listening address.
-fn listen_address(config: &Config, at: &config::Listener, tls: Option<&Arc<Acceptor>>) -> ListenAddress {
-    let tls = tls.filter(|_| at.tls).cloned();
-    let legacy = config.protocol.legacy_channels;
-    let proxies = at.proxied.then(|| Arc::from(config.proxy.from.as_slice()));
-    let stream =
-        (at.tcp || tls.is_some()).then(|| StreamListener { tcp: at.tcp, tls, legacy, proxies: proxies.clone() });
-    ListenAddress { addr: at.addr, udp: at.udp, dtls: at.dtls, stream, proxies }
 }
 
 /// How many workers there are: one for each core, unless fewer are wanted.

@@ -1,6 +1,6 @@
 //! The kernel path: whether there is one, on which interfaces, and what is said of it.
 
-use super::Hosts;
+use super::hosts::Hosts;
 use crate::config::{Config, KernelPath};
 use crate::dataplane::xdp::{Interface, Kernel, Mode, Wish};
 use crate::io;

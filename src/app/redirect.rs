@@ -1,6 +1,6 @@
 //! Where clients are sent: what the configuration says.
 
-use super::{Hosts, listeners_at};
+use super::hosts::{Hosts, listeners_at};
 use crate::config::{Alternate, Config};
 use crate::turn::Transport;
 use crate::turn::redirect::{Redirect, Target};
