@@ -121,20 +121,35 @@ fn answer_late(mut stream: TcpStream) {
 
 #[test]
 fn tls_is_relayed_for_those_who_say_whom_they_trust() {
+    relayed_for_those_who_trust("");
+}
+
+#[cfg(feature = "dtls")]
+#[test]
+fn dtls_is_relayed_for_those_who_say_whom_they_trust() {
+    relayed_for_those_who_trust("?transport=udp");
+}
+
+/// Measures over TLS or DTLS: what is relayed, and whom clients must trust for it.
+fn relayed_for_those_who_trust(transport: &str) {
     let (authority, folder) = (Authority::new(), Folder::new());
     let pair = authority.issue(&folder, "leaf", "turn.example");
     let roots = folder.write("roots.pem", &authority.issuer.pem());
     let server = Setup::new().certificates(&[pair]).start();
-    let url = format!("turns:{}", server.tls);
-    relays(&url, "--insecure");
+    let url = format!("turns:{}{transport}", server.tls);
+    for flags in ["", "--burst 8 --direction up", "--mix call --direction down", "--size 1400"] {
+        relays(&url, &format!("--insecure {flags}"));
+    }
     relays(&url, &format!("--ca {} --tls-name turn.example --send", roots.display()));
     let (code, _, err) = bench(&url, SHORT);
     assert!(code == 1 && err.contains("--ca"), "{err}");
     let (code, _, err) = bench(&url, &format!("{SHORT} --ca {}", roots.display()));
     assert!(code == 2 && err.contains("--tls-name"), "the certificate has another name: {err}");
+    let (code, _, err) = bench(&url, &format!("{SHORT} --ca {}", folder.write("none.pem", "").display()));
+    assert!(code == 2 && err.contains("--ca takes a PEM file of roots"), "{err}");
     let plain = Setup::new().start();
-    let (code, _, err) = bench(&format!("turns:{}", plain.addr), &format!("{SHORT} --insecure"));
-    assert!(code == 2 && err.contains("allocate: "), "no TLS on that port: {err}");
+    let (code, _, err) = bench(&format!("turns:{}{transport}", plain.addr), &format!("{SHORT} --insecure"));
+    assert!(code == 2 && err.contains("allocate: "), "no TLS or DTLS on that port: {err}");
 }
 
 #[test]

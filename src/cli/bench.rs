@@ -3,7 +3,7 @@
 use super::Output;
 use crate::config;
 use crate::load::options::{Credentials, Direction, Family, Peer, Sizes, Trust, Workload};
-use crate::load::target::{Target, Transport};
+use crate::load::target::Target;
 use crate::load::{Options, SMALLEST, Task};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -41,7 +41,7 @@ pub(super) fn subcommand() -> Command {
             Arg::new("url")
                 .value_name("URL")
                 .required_unless_present("echo")
-                .help("The server: turn:HOST[:PORT][?transport=udp|tcp], turns:HOST[:PORT] or stun:HOST[:PORT]"),
+                .help("The server: turn:HOST[:PORT][?transport=udp|tcp], turns:HOST[:PORT][?transport=udp|tcp] or stun:HOST[:PORT]"),
         )
         .args(who())
         .args(what())
@@ -83,7 +83,7 @@ fn what() -> [Arg; 9] {
         switch("send").help("Send and Data indications instead of channels"),
         number("burst", "NUMBER", 1..=i64::from(LONGEST))
             .default_value("1")
-            .help("Packets of a client in a row; over UDP they leave as one"),
+            .help("Packets of a client in a row; over UDP, but not DTLS, they leave as one"),
         text("hold", "TIME")
             .default_value("0")
             .help("How long allocations of the allocate workload are kept idle, up to 5m"),
@@ -228,10 +228,7 @@ fn check_workload(matches: &ArgMatches, workload: Workload) -> Result<(), String
 /// Says what does not go together.
 fn check(options: &Options) -> Result<(), String> {
     let Target { transport, stun, .. } = options.target;
-    if transport == Transport::Dtls {
-        return Err("DTLS cannot be measured; write turns: with transport=tcp, or turn:".to_owned());
-    }
-    if transport == Transport::Tls && options.trust.is_none() {
+    if transport.is_secure() && options.trust.is_none() {
         return Err("turns: needs --ca FILE, the roots that vouch for the server, or --insecure".to_owned());
     }
     if stun && options.workload != Workload::Binding {

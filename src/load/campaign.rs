@@ -8,7 +8,6 @@ use super::plan::Plan;
 use super::progress::Progress;
 use super::report::{Body, Rates, Report, SetUp};
 use super::search::{generator_limited, highest};
-use super::target::Transport;
 use super::traffic::Clock;
 use super::trouble::Stopped;
 use super::worker::{Order, Worker};
@@ -61,7 +60,7 @@ impl Campaign {
         let (set_up, result) = measured?;
         let trials: Vec<_> = self.steps.iter().map(Figures::trial).collect();
         let options = &self.plan.options;
-        let streams = options.target.transport != Transport::Udp;
+        let streams = options.target.transport.is_stream();
         let max_loss = options.max_loss;
         let limited = generator_limited(&result.trial(), &trials, max_loss, streams);
         let steps = std::mem::take(&mut self.steps);

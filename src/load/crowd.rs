@@ -89,7 +89,8 @@ impl UnderWay {
 }
 
 impl Worker {
-    /// Opens the sockets of all clients. A connection is part of what a client asks of a server, and waits for that.
+    /// Opens the sockets of all clients. A connection or a session is part of what a client asks of a server, and
+    /// waits for that.
     pub(super) fn open_all(&mut self) -> io::Result<()> {
         let datagrams = self.plan.options.target.transport == Transport::Udp;
         while datagrams && self.clients.len() < self.share {

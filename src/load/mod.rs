@@ -6,7 +6,7 @@
 //!
 //! To read on: [`options`] (what is asked for) and `plan` (with every name looked up); `campaign` (set-up, search,
 //! final measurement) drives one `worker` for each thread, whose clients go on errands (`client`, `crowd`) over a
-//! `link` (`stream` for TCP and TLS) and then send (`send`) packets (`traffic`) at a [`pace`]; `filter` is why
+//! `link` (`stream` for TCP and TLS, `dtls`) and then send (`send`) packets (`traffic`) at a [`pace`]; `filter` is why
 //! receiving costs next to nothing; [`meter`] counts, [`search`] decides; `progress`, `report`, `page`
 //! and `chart` tell.
 
@@ -15,6 +15,7 @@ mod campaign;
 mod chart;
 mod client;
 mod crowd;
+pub(crate) mod dtls;
 mod filter;
 mod link;
 pub mod meter;

@@ -1,5 +1,6 @@
 //! The options, with every name looked up and every default filled in.
 
+use super::dtls;
 use super::options::{Credentials, Options, Peer, Trust, Workload};
 use super::stream::{Tls, settings};
 use super::target::Transport;
@@ -9,6 +10,7 @@ use crate::wire::address::Family;
 use rustls_pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +32,8 @@ pub(super) struct Plan {
     pub peer: IpAddr,
     /// For TLS: whom to trust.
     pub tls: Option<Tls>,
+    /// For DTLS: the same.
+    pub dtls: Option<dtls::Settings>,
     /// How many threads there are.
     pub threads: usize,
 }
@@ -39,10 +43,12 @@ impl Plan {
     pub(super) fn new(options: Options) -> Result<Self, String> {
         let server = resolve(&options.target.host, options.target.port)?;
         let peer = peer(&options, server)?;
-        let tls = if options.target.transport == Transport::Tls { Some(tls(&options)?) } else { None };
+        let over = |transport| (options.target.transport == transport).then_some(&options);
+        let tls = over(Transport::Tls).map(tls).transpose()?;
+        let dtls = over(Transport::Dtls).map(dtls).transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or(cores.saturating_sub(1)).clamp(1, options.clients);
-        Ok(Self { server, user: user(options.credentials.as_ref()), peer, tls, threads, options })
+        Ok(Self { server, user: user(options.credentials.as_ref()), peer, tls, dtls, threads, options })
     }
 
     /// How often each packet is relayed.
@@ -96,17 +102,31 @@ fn local_address(to: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// Whom to trust.
+/// Whom to trust: a file of roots, or everybody.
+fn roots(options: &Options) -> Result<Option<&Path>, String> {
+    match &options.trust {
+        Some(Trust::Roots(file)) => Ok(Some(file.as_path())),
+        Some(Trust::Anyone) => Ok(None),
+        None => Err("turns: needs --ca FILE (whom to trust) or --insecure (anybody)".to_owned()),
+    }
+}
+
+/// Whom the certificate must name.
+fn certified(options: &Options) -> &str {
+    options.tls_name.as_ref().unwrap_or(&options.target.host)
+}
+
+/// Whom to trust by TLS.
 fn tls(options: &Options) -> Result<Tls, String> {
-    let roots = match &options.trust {
-        Some(Trust::Roots(file)) => Some(file.as_path()),
-        Some(Trust::Anyone) => None,
-        None => return Err("turns: needs --ca FILE (whom to trust) or --insecure (anybody)".to_owned()),
-    };
-    let name = options.tls_name.as_ref().unwrap_or(&options.target.host).clone();
-    let server = ServerName::try_from(name.clone());
-    let name = server.map_err(|_| format!("{name:?} can be no name of a server; see --tls-name"))?;
-    Ok(Tls { config: Arc::new(settings(roots)?), name })
+    let name = certified(options);
+    let server = ServerName::try_from(name.to_owned());
+    let server = server.map_err(|_| format!("{name:?} can be no name of a server; see --tls-name"))?;
+    Ok(Tls { config: Arc::new(settings(roots(options)?)?), name: server })
+}
+
+/// Whom to trust by DTLS.
+fn dtls(options: &Options) -> Result<dtls::Settings, String> {
+    dtls::Settings::new(roots(options)?, certified(options))
 }
 
 /// Name and password of the clients.

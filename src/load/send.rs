@@ -21,14 +21,20 @@ impl Worker {
     /// Sends what is due; says whether anything was.
     pub(super) fn send(&mut self, now: u64, courier: &mut Courier) -> Result<bool, Stopped> {
         let burst = self.plan.options.burst as u64;
-        let stream = self.clients.first().is_some_and(|client| !client.link.is_datagram());
+        let (stream, bare) = match self.clients.first().map(|client| &client.link) {
+            Some(Link::Stream(_)) => (true, false),
+            Some(Link::Sealed(_)) => (false, false),
+            Some(Link::Datagram(_)) | None => (false, true),
+        };
         let most = if stream { STREAM_TURN } else { TURN.max(burst) };
         let up = self.up.pace.due(now).min(most) / burst;
         let down = self.down.pace.due(now).min(PARCELS as u64 * burst) / burst;
-        match (stream, burst) {
-            (true, _) => self.send_frames(up),
-            (false, 1) => self.send_singly(up)?,
-            (false, _) => self.send_bursts(up, courier)?,
+        if stream {
+            self.send_frames(up);
+        } else if bare && burst > 1 {
+            self.send_bursts(up, courier)?;
+        } else {
+            self.send_singly(up)?;
         }
         self.send_down(down, courier)?;
         self.up.pace.settle(up * burst);
@@ -37,16 +43,14 @@ impl Worker {
         Ok(up + down > 0)
     }
 
-    /// Sends one packet from each client whose turn it is: a call of its own is the cheapest.
+    /// Sends each packet of each client whose turn it is by itself: for one that is the cheapest, and a record takes no
+    /// more.
     fn send_singly(&mut self, count: u64) -> io::Result<()> {
         for _ in 0..count {
-            let pick = self.up.pick(self.clock);
             let client = self.up.turn(self.clients.len());
-            let Link::Datagram(socket) = &self.clients[client].link else { continue };
-            match socket.send(self.up.bytes(pick)) {
-                Ok(_) => self.counts.sent += 1,
-                Err(error) if is_full(&error) => {}
-                Err(error) => return Err(error),
+            for _ in 0..self.plan.options.burst {
+                let pick = self.up.pick(self.clock);
+                self.counts.sent += u64::from(self.clients[client].link.send_datagram(self.up.bytes(pick))?);
             }
         }
         Ok(())

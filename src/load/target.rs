@@ -32,6 +32,12 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Messages follow one another in a stream of bytes.
+    #[must_use]
+    pub fn is_stream(self) -> bool {
+        matches!(self, Self::Tcp | Self::Tls)
+    }
+
     /// A certificate is shown.
     #[must_use]
     pub fn is_secure(self) -> bool {

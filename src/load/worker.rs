@@ -10,7 +10,6 @@ use super::pace::Pace;
 use super::peer;
 use super::plan::{Plan, SAMPLES};
 use super::send::PARCELS;
-use super::target::Transport;
 use super::traffic::{Clock, DOWN, Heard, Lane, Tag, UP, Wrap, hear};
 use super::trouble::Stopped;
 use crate::io::sys::{Courier, Epoll, Events, drops};
@@ -150,7 +149,7 @@ impl Worker {
 
     /// Clients have a stream each.
     fn streams(&self) -> bool {
-        self.plan.options.target.transport != Transport::Udp
+        self.plan.options.target.transport.is_stream()
     }
 
     /// Prepares a step; says when it began.
@@ -302,7 +301,7 @@ impl Worker {
 
 /// How clients wrap what they send.
 fn wrap(plan: &Plan, peer: SocketAddr) -> Wrap {
-    let stream = plan.options.target.transport != Transport::Udp;
+    let stream = plan.options.target.transport.is_stream();
     match plan.options.workload {
         Workload::Binding => Wrap::Binding,
         _ if plan.options.indications => Wrap::Indication(peer),

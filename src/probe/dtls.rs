@@ -5,10 +5,9 @@ use super::fault::Fault;
 use super::link::Records;
 use crate::io::clock;
 use crate::io::sys::dtls;
-use openssl::ssl::{
-    ErrorCode, HandshakeError, MidHandshakeSslStream, Ssl, SslContext, SslMethod, SslStream, SslVerifyMode, SslVersion,
-};
-use openssl::x509::{X509StoreContextRef, X509VerifyResult};
+use crate::load::dtls::Settings;
+use openssl::ssl::{ErrorCode, HandshakeError, MidHandshakeSslStream, SslStream};
+use openssl::x509::X509VerifyResult;
 use rustls_pki_types::CertificateDer;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, UdpSocket};
@@ -19,8 +18,6 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(100);
 /// Bytes of the largest record in clear.
 const RECORD: usize = 17 * 1024;
-/// ALPN's list of the protocols of RFC 7443.
-const PROTOCOLS: &[u8] = b"\x09stun.turn\x12stun.nat-discovery";
 /// What OpenSSL calls a certificate for another host, an expired one, and those of nobody who is known.
 const HOSTNAME_MISMATCH: i32 = 62;
 const ADDRESS_MISMATCH: i32 = 64;
@@ -35,7 +32,8 @@ pub(super) fn shake(
     timeout: Duration,
 ) -> Result<Box<dyn Records>, Fault> {
     let failed = |error: &dyn std::fmt::Display| Fault::Tls(error.to_string());
-    let ssl = session(host, roots).map_err(|error| failed(&error))?;
+    let settings = Settings::new(roots, host).map_err(|error| failed(&error))?;
+    let ssl = settings.session().map_err(|error| failed(&error))?;
     socket.set_read_timeout(Some(LOOK))?;
     let until = Instant::now() + timeout;
     let mut result = ssl.connect(Wire(socket));
@@ -51,26 +49,6 @@ pub(super) fn shake(
             Err(HandshakeError::SetupFailure(error)) => return Err(failed(&error)),
         }
     }
-}
-
-/// A session that asks for this host.
-fn session(host: &str, roots: Option<&Path>) -> Result<Ssl, openssl::error::ErrorStack> {
-    let mut builder = SslContext::builder(SslMethod::dtls_client())?;
-    builder.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
-    builder.set_alpn_protos(PROTOCOLS)?;
-    if let Some(file) = roots {
-        builder.set_ca_file(file)?;
-        builder.set_verify_callback(SslVerifyMode::PEER, |good, _: &mut X509StoreContextRef| good);
-    }
-    let mut ssl = Ssl::new(&builder.build())?;
-    match host.parse() {
-        Ok(ip) => ssl.param_mut().set_ip(ip)?,
-        Err(_) => {
-            ssl.set_hostname(host)?;
-            ssl.param_mut().set_host(host)?;
-        }
-    }
-    Ok(ssl)
 }
 
 /// What a handshake failed of.

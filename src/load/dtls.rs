@@ -1,0 +1,11 @@
+//! DTLS as a client: a session on a datagram socket that never waits.
+
+#[cfg(feature = "dtls")]
+mod engine;
+#[cfg(not(feature = "dtls"))]
+mod none;
+
+#[cfg(feature = "dtls")]
+pub(crate) use engine::{Sealed, Settings};
+#[cfg(not(feature = "dtls"))]
+pub(crate) use none::{Sealed, Settings};
