@@ -11,6 +11,7 @@ mod lab;
 mod table;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use hairpin::io::dtls::SERVED;
 use lab::{Lab, Load, Over, Place, Program, Sample};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -33,6 +34,12 @@ const CASES: &[(&str, &str, Load)] = &[
     ("tcp-down", "down, clients over TCP, bursts of 8", Load(Over::Tcp, "--burst 8 --direction down --rate 2000000")),
     ("tls-up", "up, clients over TLS", Load(Over::Tls, "--direction up --rate 2000000")),
     ("tls-down", "down, clients over TLS, bursts of 8", Load(Over::Tls, "--burst 8 --direction down --rate 2000000")),
+    ("dtls-up", "up, clients under DTLS", Load(Over::Dtls, "--direction up --rate 600000")),
+    ("dtls-down", "down, clients under DTLS", Load(Over::Dtls, "--direction down --rate 600000")),
+    ("conn-up", "up by connections, clients over TCP, 1200 B", Load(Over::Tcp, "--relayed tcp --size 1200 --direction up --rate 2000000")),
+    ("conn-down", "the same down", Load(Over::Tcp, "--relayed tcp --size 1200 --direction down --rate 2000000")),
+    ("conn-tls-up", "up by connections, clients over TLS, 1200 B", Load(Over::Tls, "--relayed tcp --size 1200 --direction up --rate 2000000")),
+    ("conn-tls-down", "the same down", Load(Over::Tls, "--relayed tcp --size 1200 --direction down --rate 2000000")),
     ("binding", "Binding requests answered", Load(Over::Udp, "--workload binding --rate 600000")),
     ("allocate", "4000 allocations with a channel", Load(Over::Udp, "--workload allocate --clients 4000 --hold 1s")),
 ];
@@ -113,7 +120,8 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
 
 /// Measures both servers in turn.
 fn compare(lab: &mut Lab, coturn: Option<Program>, wanted: impl Fn(&str) -> bool) -> Result<Table, String> {
-    let cases: Vec<_> = CASES.iter().filter(|case| wanted(case.0)).collect();
+    let wanted = |case: &&(&str, &str, Load)| wanted(case.0) && (SERVED || !matches!(case.2.0, Over::Dtls));
+    let cases: Vec<_> = CASES.iter().filter(wanted).collect();
     let mut samples: Vec<[Vec<Sample>; 2]> = cases.iter().map(|_| Default::default()).collect();
     for round in 1..=lab.rounds {
         for ((name, _, load), both) in cases.iter().zip(&mut samples) {

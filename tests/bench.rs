@@ -153,6 +153,34 @@ fn relayed_for_those_who_trust(transport: &str) {
 }
 
 #[test]
+fn connections_are_relayed() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "leaf", "turn.example");
+    let server = Setup::new().certificates(&[pair]).set("workers", "2").start();
+    let tcp = format!("turn:{}?transport=tcp --relayed tcp", server.addr);
+    let tls = format!("turns:{} --relayed tcp --insecure", server.tls);
+    for url in [tcp, tls] {
+        let (url, relayed) = url.split_once(' ').unwrap();
+        for flags in ["", "--direction up", "--burst 8 --direction down", "--mix call", "--size 17 --threads 2"] {
+            let document = relays(url, &format!("{relayed} {flags}"));
+            assert_eq!(document["framing"], "connections", "{document:#}");
+            assert_eq!(number(&document, "/result/loss_percent"), 0.0, "{document:#}");
+        }
+    }
+}
+
+#[test]
+fn allocations_with_a_connection_are_made_and_deleted() {
+    let server = Setup::new().start();
+    let flags = "--workload allocate --clients 20 --json --user alice --relayed tcp";
+    let document = measured(&format!("turn:{}?transport=tcp", server.addr), flags);
+    for phase in ["allocate", "refresh", "delete"] {
+        assert_eq!(number(&document, &format!("/{phase}/done")), 20.0, "{document:#}");
+    }
+    gives_all_back(&server, 20);
+}
+
+#[test]
 fn ipv6_is_relayed() {
     if UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
         return eprintln!("skipped: ipv6_is_relayed: needs the address ::1");
@@ -161,6 +189,7 @@ fn ipv6_is_relayed() {
     relays(&turn(server.addr), "");
     relays(&turn(server.addr), "--send");
     relays(&format!("turn:{}?transport=tcp", server.addr), "");
+    relays(&format!("turn:{}?transport=tcp", server.addr), "--relayed tcp");
 }
 
 #[test]
@@ -330,6 +359,13 @@ fn what_goes_wrong_is_said_with_a_remedy() {
     says(&turn(free), SHORT, 2, "no server listens there");
     says(&format!("turn:{free}?transport=tcp"), SHORT, 2, "no server listens there");
     says(&format!("stun:{free}"), "--workload binding --rate 10", 2, "no server listens there");
+    says(&url, &format!("{SHORT} --relayed tcp"), 1, "--relayed tcp is for clients over TCP: add ?transport=tcp");
+    let tcp = format!("{url}?transport=tcp");
+    says(&tcp, &format!("{SHORT} --relayed tcp --send"), 1, "leave out --send");
+    says(&tcp, &format!("{SHORT} --relayed tcp --remote-peer 127.0.0.1:9"), 1, "leave out --remote-peer");
+    let datagrams = Setup::new().set("relay.tcp", "false").start();
+    let datagrams = format!("turn:{}?transport=tcp", datagrams.addr);
+    says(&datagrams, &format!("{SHORT} --relayed tcp"), 2, "442 the server relays no TCP: switch it on");
     says(&url, "", 1, "give --user and --password");
     says(&format!("stun:{free}"), SHORT, 1, "--workload binding");
     says("http://example.org", SHORT, 1, "write turn:HOST");
@@ -369,7 +405,8 @@ fn a_flag_that_would_do_nothing_is_refused_with_a_remedy() {
     for workload in ["relay", "binding"] {
         with("--hold 1s", workload, "allocate");
     }
-    for flag in ["--send", "--relay-family 4", "--peer-address 127.0.0.1", "--remote-peer 127.0.0.1:9"] {
+    for flag in ["--send", "--relayed tcp", "--relay-family 4", "--peer-address 127.0.0.1", "--remote-peer 127.0.0.1:9"]
+    {
         with(flag, "binding", "relay or allocate");
     }
     says("turn:127.0.0.1:9", "--user alice --size 100 --mix call", "--size");

@@ -1,5 +1,6 @@
 //! Where servers are started, loaded and stopped.
 
+use hairpin::io::dtls::SERVED;
 use rcgen::generate_simple_self_signed;
 use serde_json::Value;
 use std::fs::{self, File};
@@ -49,6 +50,8 @@ pub enum Over {
     Tcp,
     /// TLS over TCP.
     Tls,
+    /// DTLS, in a build that has it.
+    Dtls,
 }
 
 /// What a server is loaded with: the transport, and flags of the generator.
@@ -176,6 +179,7 @@ impl Lab {
             Over::Udp => format!("turn:127.0.0.1:{}", server.port),
             Over::Tcp => format!("turn:127.0.0.1:{}?transport=tcp", server.port),
             Over::Tls => format!("turns:127.0.0.1:{}", server.tls_port),
+            Over::Dtls => format!("turns:127.0.0.1:{}?transport=udp", server.tls_port),
         };
         let mut command = self.command(HAIRPIN, self.pinned.then_some(CORES[1]));
         command.args(["bench", &url, "--json", "--insecure", "--threads", "1", "--user", "u", "--password", "p"]);
@@ -240,8 +244,9 @@ struct Server {
     child: Child,
     port: u16,
     tls_port: u16,
-    /// Keeps clients from the number of the TLS port: hairpin does not answer what comes from an address of its own.
-    _kept: UdpSocket,
+    /// Keeps clients from the number of the TLS port, where the server does not: hairpin does not answer what comes from
+    /// an address of its own.
+    _kept: Option<UdpSocket>,
 }
 
 impl Server {
@@ -249,6 +254,7 @@ impl Server {
     fn start(lab: &Lab, program: &Program, place: Place) -> Result<Self, String> {
         let free = || free_port().map_err(|error| format!("no port is free: {error}"));
         let ((tls_port, kept), (port, _)) = (free()?, free()?);
+        let kept = (!SERVED).then_some(kept);
         let (core, workers) = match place {
             Place::Pinned => (lab.pinned.then_some(CORES[0]), 1),
             Place::Anywhere(workers) => (None, workers),
@@ -333,10 +339,11 @@ impl Folder {
     /// Writes what both servers read. Relayed ports are below those that the system gives to sockets of clients.
     fn write_settings(&self, port: u16, tls_port: u16, workers: u32) -> std::io::Result<PathBuf> {
         let (file, at) = (self.0.join("settings.conf"), self.0.display());
+        let dtls = if SERVED { "" } else { "no-dtls\n" };
         let text = format!(
             "listening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nlistening-port={port}\ntls-listening-port={tls_port}\n\
              min-port=10000\nmax-port=32000\nrelay-threads={workers}\nlt-cred-mech\nuser=u:p\nrealm=bench.example\n\
-             allow-loopback-peers\nallowed-peer-ip=127.0.0.1\ncert={at}/cert.pem\npkey={at}/key.pem\nno-dtls\nno-cli\n\
+             allow-loopback-peers\nallowed-peer-ip=127.0.0.1\ncert={at}/cert.pem\npkey={at}/key.pem\n{dtls}no-cli\n\
              pidfile={at}/pid\nlog-file={at}/log\nsimple-log\n"
         );
         fs::write(&file, text)?;

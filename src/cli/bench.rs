@@ -2,7 +2,7 @@
 
 use super::Output;
 use crate::config;
-use crate::load::options::{Credentials, Direction, Family, Peer, Sizes, Trust, Workload};
+use crate::load::options::{Credentials, Direction, Family, Peer, Relayed, Sizes, Trust, Workload};
 use crate::load::target::Target;
 use crate::load::{Options, SMALLEST, Task};
 use clap::parser::ValueSource;
@@ -19,7 +19,7 @@ const LONGEST: u16 = 64;
 const LONGEST_HOLD: Duration = Duration::from_secs(300);
 
 /// The flags that not every workload looks at, and those that do.
-const PARTIAL: [(&str, &[Workload]); 11] = [
+const PARTIAL: [(&str, &[Workload]); 12] = [
     ("rate", &[Workload::Relay, Workload::Binding]),
     ("loss", &[Workload::Relay, Workload::Binding]),
     ("burst", &[Workload::Relay, Workload::Binding]),
@@ -27,6 +27,7 @@ const PARTIAL: [(&str, &[Workload]); 11] = [
     ("size", &[Workload::Relay]),
     ("mix", &[Workload::Relay]),
     ("send", &[Workload::Relay, Workload::Allocate]),
+    ("relayed", &[Workload::Relay, Workload::Allocate]),
     ("peer-address", &[Workload::Relay, Workload::Allocate]),
     ("remote-peer", &[Workload::Relay, Workload::Allocate]),
     ("relay-family", &[Workload::Relay, Workload::Allocate]),
@@ -71,7 +72,7 @@ fn who() -> [Arg; 6] {
 }
 
 /// What is measured.
-fn what() -> [Arg; 9] {
+fn what() -> [Arg; 10] {
     [
         choice("workload", &["relay", "allocate", "binding"]).default_value("relay").help("What is measured"),
         number("clients", "NUMBER", 1..=60_000).default_value("50").help("Allocations, or sockets for binding"),
@@ -81,6 +82,9 @@ fn what() -> [Arg; 9] {
             .conflicts_with("size")
             .help("Payloads of the sizes of a video call, in turn, instead of --size"),
         switch("send").help("Send and Data indications instead of channels"),
+        choice("relayed", &["udp", "tcp"])
+            .default_value("udp")
+            .help("Datagrams, or a connection of each client to the peer (RFC 6062), for clients over TCP and TLS"),
         number("burst", "NUMBER", 1..=i64::from(LONGEST))
             .default_value("1")
             .help("Packets of a client in a row; over UDP, but not DTLS, they leave as one"),
@@ -193,6 +197,7 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
             Sizes::Fixed(count(matches, "size").unwrap_or(SMALLEST) as u16)
         },
         indications: matches.get_flag("send"),
+        relayed: if value(matches, "relayed") == "tcp" { Relayed::Tcp } else { Relayed::Udp },
         burst: count(matches, "burst").unwrap_or(1),
         rate: matches.get_one::<u64>("rate").copied(),
         max_loss: percent(value(matches, "loss"))?,
@@ -211,8 +216,8 @@ fn options(matches: &ArgMatches) -> Result<Options, String> {
         json: matches.get_flag("json"),
         html: matches.get_one::<PathBuf>("html").cloned(),
     };
-    check(&options)?;
     check_workload(matches, options.workload)?;
+    check(&options)?;
     Ok(options)
 }
 
@@ -231,6 +236,9 @@ fn check(options: &Options) -> Result<(), String> {
     if transport.is_secure() && options.trust.is_none() {
         return Err("turns: needs --ca FILE, the roots that vouch for the server, or --insecure".to_owned());
     }
+    if options.relayed == Relayed::Tcp {
+        check_connections(options)?;
+    }
     if stun && options.workload != Workload::Binding {
         return Err("a stun: server relays nothing; add --workload binding, or write turn:".to_owned());
     }
@@ -244,6 +252,20 @@ fn check(options: &Options) -> Result<(), String> {
         return Err("--hold: at most 5m, for then permissions expire, and allocations some minutes later".to_owned());
     }
     Ok(())
+}
+
+/// Says what does not go together with connections to peers.
+fn check_connections(options: &Options) -> Result<(), String> {
+    let wrong = if !options.target.transport.is_stream() {
+        "is for clients over TCP: add ?transport=tcp to the URL, or write turns:"
+    } else if options.indications {
+        "has no indications: leave out --send"
+    } else if matches!(options.peer, Peer::Remote(_)) {
+        "needs the built-in peer: leave out --remote-peer, whose echo knows datagrams alone"
+    } else {
+        return Ok(());
+    };
+    Err(format!("--relayed tcp {wrong}"))
 }
 
 /// Reads who the clients are.

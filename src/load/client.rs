@@ -1,13 +1,16 @@
 //! One client: what it asks of the server, and what it learns from the answers.
 //!
 //! Allocate and ChannelBind (or CreatePermission), later Refresh and ChannelBind again, at last Refresh with a
-//! lifetime of zero: each of these is an errand. Answers are believed without their integrity being checked.
+//! lifetime of zero: each of these is an errand. Where connections are relayed it is Allocate, Connect, ConnectionBind on
+//! a connection of its own, and a greeting that the peer sends back. Answers are believed without their integrity being
+//! checked.
 
 use super::link::Link;
+use super::options::Relayed;
 use super::plan::Plan;
 use super::trouble::{Trouble, What};
 use crate::auth::key::{Algorithm, Key};
-use crate::wire::{Class, Message, Method, Writer, address, attribute, value};
+use crate::wire::{Class, Message, Method, Writer, address, attribute, channel, value};
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -20,19 +23,26 @@ const RETRANSMIT: Duration = Duration::from_millis(500);
 const TRIES: u8 = 8;
 /// How often a nonce may turn out stale in one errand.
 const STALE: u8 = 4;
-/// REQUESTED-TRANSPORT: UDP.
+/// REQUESTED-TRANSPORT: UDP, and TCP.
 const UDP: u32 = 17 << 24;
+const TCP: u32 = 6 << 24;
 
 /// What is asked of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Request {
     /// Binding: is anybody there?
     Binding,
-    /// Allocate, then [`Request::Admit`].
+    /// Allocate, then [`Request::Admit`] or [`Request::Connect`].
     Allocate,
     /// ChannelBind, or CreatePermission where there are no channels.
     Admit,
-    /// Refresh, then [`Request::Admit`] again.
+    /// Connect to the peer, then [`Request::Bind`].
+    Connect,
+    /// ConnectionBind, then [`Request::Greet`].
+    Bind,
+    /// The first bytes to the peer, which sends them back: no request, but an answer is waited for all the same.
+    Greet,
+    /// Refresh, then [`Request::Admit`] again; a connection needs no permission any more.
     Refresh,
     /// Refresh with a lifetime of zero.
     Delete,
@@ -40,8 +50,19 @@ pub(super) enum Request {
 
 impl Request {
     /// What is asked next.
-    fn next(self) -> Option<Self> {
-        matches!(self, Self::Allocate | Self::Refresh).then_some(Self::Admit)
+    fn next(self, relayed: Relayed) -> Option<Self> {
+        match (self, relayed) {
+            (Self::Allocate, Relayed::Tcp) => Some(Self::Connect),
+            (Self::Allocate | Self::Refresh, Relayed::Udp) => Some(Self::Admit),
+            (Self::Connect, _) => Some(Self::Bind),
+            (Self::Bind, _) => Some(Self::Greet),
+            _ => None,
+        }
+    }
+
+    /// It goes by the connection that is to become the peer's.
+    fn is_on_data(self) -> bool {
+        matches!(self, Self::Bind | Self::Greet)
     }
 }
 
@@ -68,6 +89,8 @@ struct Challenge {
 pub(super) struct Client {
     /// How it reaches the server.
     pub link: Link,
+    /// Where connections are relayed: that which leads to the peer.
+    pub data: Option<Link>,
     /// Where peers send to; none without an allocation that all is well with.
     pub relayed: Option<SocketAddr>,
     /// The server may hold an allocation, so there is something to delete.
@@ -82,16 +105,22 @@ pub(super) struct Client {
     pub is_behind: bool,
     /// How often it has taken another socket.
     pub sockets: u8,
+    /// Its place, by which the peer knows it.
+    number: u32,
     waiting: Option<Waiting>,
+    /// The number of a connection to the peer for which there is no way yet.
+    connection: Option<u32>,
     challenge: Challenge,
 }
 
 impl Client {
-    /// A client that has asked nothing yet.
-    pub(super) fn new(link: Link) -> Self {
+    /// A client that has asked nothing yet. Its number is its place.
+    pub(super) fn new(link: Link, number: usize) -> Self {
         let (challenge, began) = (Challenge::default(), Instant::now());
         Self {
             link,
+            number: number as u32,
+            data: None,
             relayed: None,
             allocated: false,
             outcome: Some(Ok(())),
@@ -100,6 +129,7 @@ impl Client {
             is_behind: false,
             sockets: 0,
             waiting: None,
+            connection: None,
             challenge,
         }
     }
@@ -122,20 +152,62 @@ impl Client {
     fn transmit(&mut self) {
         let Some(waiting) = &mut self.waiting else { return };
         (waiting.sent, waiting.tries) = (Instant::now(), waiting.tries + 1);
-        if let Err(error) = self.link.send(&waiting.bytes) {
+        let link = self.data.as_mut().filter(|_| waiting.request.is_on_data()).unwrap_or(&mut self.link);
+        if let Err(error) = link.send(&waiting.bytes) {
             self.break_off(&error);
+        }
+    }
+
+    /// The server has reached the peer, and what leads there is to be opened.
+    pub(super) fn wants_data(&self) -> bool {
+        self.connection.is_some() && self.data.is_none()
+    }
+
+    /// What packets go by.
+    pub(super) fn media(&mut self) -> &mut Link {
+        self.data.as_mut().unwrap_or(&mut self.link)
+    }
+
+    /// The connection that leads to the peer is over.
+    pub(super) fn lose_data(&mut self, error: &std::io::Error) {
+        self.data = None;
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.request.is_on_data()) {
+            self.break_off(error);
+        }
+    }
+
+    /// Writes what the connections did not take before.
+    pub(super) fn flush(&mut self) -> std::io::Result<()> {
+        self.link.flush()?;
+        self.data.as_mut().map_or(Ok(()), Link::flush)
+    }
+
+    /// Goes on with a connection that leads to the peer.
+    pub(super) fn bind(&mut self, data: Link, plan: &Plan, peer: SocketAddr) {
+        self.data = Some(data);
+        self.ask(Request::Bind, plan, peer);
+    }
+
+    /// Takes what is no answer: perhaps the peer greets back.
+    pub(super) fn hear(&mut self) {
+        if self.waiting.as_ref().is_some_and(|waiting| waiting.request == Request::Greet) {
+            self.end(Ok(()));
         }
     }
 
     /// Writes a request.
     fn write(&self, request: Request, id: &[u8; 12], plan: &Plan, peer: SocketAddr) -> Vec<u8> {
+        if request == Request::Greet {
+            return [channel::header(CHANNEL, 4), self.number.to_be_bytes()].concat();
+        }
         let mut out = Vec::with_capacity(256);
         let indications = plan.options.indications;
         let mut writer = Writer::new(&mut out, method(request, indications), Class::Request, id);
         match request {
-            Request::Binding | Request::Refresh => {}
+            Request::Binding | Request::Refresh | Request::Greet => {}
             Request::Allocate => {
-                writer.number(attribute::REQUESTED_TRANSPORT, UDP);
+                let protocol = if plan.options.relayed == Relayed::Tcp { TCP } else { UDP };
+                writer.number(attribute::REQUESTED_TRANSPORT, protocol);
                 if let Some(family) = plan.family() {
                     writer.number(attribute::REQUESTED_ADDRESS_FAMILY, (family as u32) << 24);
                 }
@@ -145,6 +217,12 @@ impl Client {
                     writer.number(attribute::CHANNEL_NUMBER, u32::from(CHANNEL) << 16);
                 }
                 writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+            }
+            Request::Connect => {
+                writer.xor_address(attribute::XOR_PEER_ADDRESS, peer);
+            }
+            Request::Bind => {
+                writer.number(attribute::CONNECTION_ID, self.connection.unwrap_or_default());
             }
             Request::Delete => {
                 writer.number(attribute::LIFETIME, 0);
@@ -183,9 +261,19 @@ impl Client {
                 return self.end(Err(Trouble { request, what: What::NoRelay }));
             }
         }
-        match request.next() {
+        match request.next(plan.options.relayed) {
+            Some(Request::Bind) => self.connect(message),
             Some(next) => self.ask(next, plan, peer),
             None => self.end(Ok(())),
+        }
+    }
+
+    /// The server has reached the peer.
+    fn connect(&mut self, message: &Message<'_>) {
+        self.waiting = None;
+        self.connection = message.attribute(attribute::CONNECTION_ID).and_then(value::connection_id);
+        if self.connection.is_none() {
+            self.end(Err(Trouble { request: Request::Connect, what: What::NoConnection }));
         }
     }
 
@@ -264,6 +352,8 @@ fn method(request: Request, indications: bool) -> Method {
         Request::Allocate => Method::ALLOCATE,
         Request::Admit if indications => Method::CREATE_PERMISSION,
         Request::Admit => Method::CHANNEL_BIND,
+        Request::Connect => Method::CONNECT,
+        Request::Bind | Request::Greet => Method::CONNECTION_BIND,
         Request::Refresh | Request::Delete => Method::REFRESH,
     }
 }

@@ -3,6 +3,7 @@
 use super::client::{Client, Request};
 use super::link::Link;
 use super::meter::histogram;
+use super::source::Source;
 use super::target::Transport;
 use super::trouble::Trouble;
 use super::worker::Worker;
@@ -95,7 +96,7 @@ impl Worker {
         let datagrams = self.plan.options.target.transport == Transport::Udp;
         while datagrams && self.clients.len() < self.share {
             let link = self.open(self.clients.len())?;
-            self.clients.push(Client::new(link));
+            self.clients.push(Client::new(link, self.clients.len()));
         }
         Ok(())
     }
@@ -135,13 +136,13 @@ impl Worker {
     fn dispatch(&mut self, index: usize, request: Request) -> io::Result<bool> {
         if index == self.clients.len() {
             let link = self.open(index)?;
-            self.clients.push(Client::new(link));
+            self.clients.push(Client::new(link, index));
         }
         let Some(client) = self.clients.get_mut(index) else { return Ok(false) };
         let nothing = match request {
             Request::Refresh => client.relayed.is_none(),
             Request::Delete => !client.allocated,
-            Request::Binding | Request::Allocate | Request::Admit => false,
+            _ => false,
         };
         if nothing {
             return Ok(false);
@@ -153,7 +154,7 @@ impl Worker {
     /// Opens a way to the server.
     fn open(&self, index: usize) -> io::Result<Link> {
         let link = Link::open(&self.plan)?;
-        self.epoll.add(&link, index as u64)?;
+        self.epoll.add(&link, Source::Client(index).token())?;
         Ok(link)
     }
 
@@ -163,21 +164,27 @@ impl Worker {
         let ready = self.epoll.wait(&mut self.events, Duration::from_millis(2))?;
         let waited = began.elapsed();
         for index in 0..ready {
-            let Some(client) = self.clients.get_mut(self.events.at(index).token as usize) else { continue };
-            loop {
-                match client.link.receive(&mut self.buffer) {
-                    Ok(Some(len)) => client.handle(&self.buffer[..len], &self.plan, self.peer),
-                    Ok(None) => break,
-                    Err(error) => {
-                        // A broken stream would be ready for ever.
-                        _ = self.epoll.remove(&client.link);
-                        client.break_off(&error);
-                        break;
-                    }
-                }
+            let source = Source::of(self.events.at(index).token);
+            if let Err(error) = self.take_from(source) {
+                self.lose(source, error)?;
             }
         }
         Ok(waited)
+    }
+
+    /// Gives up what is broken: it would be ready for ever.
+    fn lose(&mut self, source: Source, error: io::Error) -> io::Result<()> {
+        match source {
+            Source::Peer => return Err(error),
+            Source::Client(index) => {
+                let client = &mut self.clients[index];
+                _ = self.epoll.remove(&client.link);
+                client.break_off(&error);
+            }
+            Source::Data(index) => self.clients[index].lose_data(&error),
+            Source::End(end) => self.ends.iter_mut().for_each(|ends| ends.close(end)),
+        }
+        Ok(())
     }
 
     /// Looks at the time, and lets those try again that have waited long enough.
@@ -187,7 +194,7 @@ impl Worker {
             let client = &mut self.clients[*index];
             client.handle_timeout(now);
             // A connection that has just been made takes what had to wait for it.
-            if let Err(error) = client.link.flush() {
+            if let Err(error) = client.flush() {
                 client.break_off(&error);
             }
         }
@@ -195,7 +202,7 @@ impl Worker {
         for (_, index) in again {
             let link = self.open(index)?;
             let client = &mut self.clients[index];
-            (client.link, client.sockets) = (link, client.sockets + 1);
+            (client.link, client.data, client.sockets) = (link, None, client.sockets + 1);
             client.begin(request, &self.plan, self.peer);
             under_way.active.push(index);
         }

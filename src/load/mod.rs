@@ -7,7 +7,7 @@
 //! To read on: [`options`] (what is asked for) and `plan` (with every name looked up); `campaign` (set-up, search,
 //! final measurement) drives one `worker` for each thread, whose clients go on errands (`client`, `crowd`) over a
 //! `link` (`stream` for TCP and TLS, `dtls`) and then send (`send`) packets (`traffic`) at a [`pace`]; `filter` is why
-//! receiving costs next to nothing; [`meter`] counts, [`search`] decides; `progress`, `report`, `page`
+//! receiving costs next to nothing; `peer` and `ends` are the other side; [`meter`] counts, [`search`] decides; `progress`, `report`, `page`
 //! and `chart` tell.
 
 mod allocate;
@@ -16,6 +16,7 @@ mod chart;
 mod client;
 mod crowd;
 pub(crate) mod dtls;
+mod ends;
 mod filter;
 mod link;
 pub mod meter;
@@ -29,6 +30,7 @@ mod progress;
 mod report;
 pub mod search;
 mod send;
+mod source;
 mod stream;
 pub mod target;
 mod traffic;

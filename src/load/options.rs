@@ -33,6 +33,8 @@ pub struct Options {
     pub sizes: Sizes,
     /// Send and Data indications instead of channels.
     pub indications: bool,
+    /// What is relayed: datagrams, or a connection of each client to a peer.
+    pub relayed: Relayed,
     /// How many packets of one client are sent in a row, 1 to 64.
     pub burst: usize,
     /// Packets in a second, of all clients together; without it, the highest is searched for.
@@ -96,6 +98,26 @@ impl Workload {
             Self::Relay => "relay",
             Self::Allocate => "allocate",
             Self::Binding => "binding",
+        }
+    }
+}
+
+/// What is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relayed {
+    /// Datagrams (RFC 8656).
+    Udp,
+    /// Connections to peers (RFC 6062).
+    Tcp,
+}
+
+impl Relayed {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::crowd::Tally;
 use super::meter::percentiles;
 use super::meter::{Figures, PERCENTILES, ServerUse, Spent, machine};
-use super::options::{Peer, Sizes, Workload};
+use super::options::{Peer, Relayed, Sizes, Workload};
 use super::plan::Plan;
 use super::search::BUSY;
 use serde_json::{Map, Value, json};
@@ -192,7 +192,12 @@ fn header(plan: &Plan) -> Vec<(&'static str, String)> {
             Sizes::Call => format!("call, {:.0} on average", options.sizes.mean()),
         };
         all.extend([("direction", direction.to_owned()), ("peer", peer), ("size", size)]);
-        all.push(("framing", if options.indications { "indications" } else { "channels" }.to_owned()));
+        let framing = match options.relayed {
+            Relayed::Tcp => "connections",
+            Relayed::Udp if options.indications => "indications",
+            Relayed::Udp => "channels",
+        };
+        all.extend([("relayed", options.relayed.name().to_owned()), ("framing", framing.to_owned())]);
         all.push(("burst", options.burst.to_string()));
     }
     if options.workload == Workload::Allocate {

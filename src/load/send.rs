@@ -1,6 +1,7 @@
 //! What a worker sends in one turn.
 
 use super::client::Client;
+use super::ends::Ends;
 use super::link::{Link, is_full};
 use super::traffic::{Lane, Pick};
 use super::trouble::Stopped;
@@ -28,7 +29,8 @@ impl Worker {
         };
         let most = if stream { STREAM_TURN } else { TURN.max(burst) };
         let up = self.up.pace.due(now).min(most) / burst;
-        let down = self.down.pace.due(now).min(PARCELS as u64 * burst) / burst;
+        let most_down = if self.ends.is_some() { STREAM_TURN } else { PARCELS as u64 * burst };
+        let down = self.down.pace.due(now).min(most_down) / burst;
         if stream {
             self.send_frames(up);
         } else if bare && burst > 1 {
@@ -36,7 +38,11 @@ impl Worker {
         } else {
             self.send_singly(up)?;
         }
-        self.send_down(down, courier)?;
+        if self.ends.is_some() {
+            self.send_frames_down(down);
+        } else {
+            self.send_down(down, courier)?;
+        }
         self.up.pace.settle(up * burst);
         self.down.pace.settle(down * burst);
         self.flush()?;
@@ -89,7 +95,7 @@ impl Worker {
         for _ in 0..count {
             let index = self.up.turn(self.clients.len());
             let client = &mut self.clients[index];
-            let Link::Stream(stream) = &mut client.link else { continue };
+            let Link::Stream(stream) = client.media() else { continue };
             for _ in 0..self.plan.options.burst {
                 let pick = self.up.pick(self.clock);
                 stream.push(self.up.bytes(pick));
@@ -101,8 +107,21 @@ impl Worker {
         }
     }
 
+    /// The same the other way, by the connections that the server has made to the peer.
+    fn send_frames_down(&mut self, count: u64) {
+        let Some(ends) = &mut self.ends else { return };
+        for _ in 0..count {
+            let client = self.down.turn(self.clients.len());
+            for _ in 0..self.plan.options.burst {
+                let pick = self.down.pick(self.clock);
+                self.counts.sent += u64::from(ends.push(client, self.down.bytes(pick)));
+            }
+        }
+    }
+
     /// Writes what the streams have gathered.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.ends.as_mut().map_or(Ok(()), Ends::flush)?;
         let (clients, mut result) = (&mut self.clients, Ok(()));
         self.behind.retain(|index| {
             let client = &mut clients[*index];
@@ -118,7 +137,7 @@ impl Worker {
 
 /// Writes what a client's stream has gathered; says whether something is left.
 fn flush(client: &mut Client) -> io::Result<bool> {
-    let Link::Stream(stream) = &mut client.link else { return Ok(false) };
+    let Link::Stream(stream) = client.media() else { return Ok(false) };
     stream.flush()?;
     Ok(stream.is_behind())
 }

@@ -1,4 +1,4 @@
-//! A connection to the server, TCP or TLS: frames in and out, as far as the kernel is willing.
+//! A connection, TCP or TLS: frames in and out, as far as the kernel is willing.
 
 use super::link::is_full;
 use crate::wire::stream::{Frame, next};
@@ -54,6 +54,13 @@ impl Stream {
         let connect = |tls: &Tls| ClientConnection::new(Arc::clone(&tls.config), tls.name.clone()).map(Box::new);
         let tls = tls.map(connect).transpose().map_err(io::Error::other)?;
         Ok(Self { socket: socket.into(), tls, input: Vec::new(), taken: 0, output: Vec::new() })
+    }
+
+    /// What somebody else has connected.
+    pub(super) fn accepted(socket: TcpStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        socket.set_nodelay(true)?;
+        Ok(Self { socket, tls: None, input: Vec::new(), taken: 0, output: Vec::new() })
     }
 
     /// Keeps a frame until [`Stream::flush`]; false if too much waits already.

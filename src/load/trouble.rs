@@ -24,6 +24,8 @@ pub(super) enum What {
     Broken(ErrorKind, String),
     /// A success without XOR-RELAYED-ADDRESS.
     NoRelay,
+    /// A success without CONNECTION-ID.
+    NoConnection,
     /// A 401 or 438 without REALM or NONCE.
     NoChallenge,
     /// User, realm or password are no text that a key is made of.
@@ -69,7 +71,7 @@ impl Trouble {
             What::Refused(code) => code.to_string(),
             What::Silence => "no answer".to_owned(),
             What::Broken(..) => "connection".to_owned(),
-            What::NoRelay | What::NoChallenge | What::BadText(_) => "malformed".to_owned(),
+            What::NoRelay | What::NoConnection | What::NoChallenge | What::BadText(_) => "malformed".to_owned(),
         }
     }
 
@@ -91,6 +93,9 @@ impl fmt::Display for Trouble {
             Request::Binding => "binding",
             Request::Allocate => "allocate",
             Request::Admit => "channel bind or create permission",
+            Request::Connect => "connect",
+            Request::Bind => "connection bind",
+            Request::Greet => "the first bytes to the peer",
             Request::Refresh => "refresh",
             Request::Delete => "refresh to delete",
         };
@@ -102,6 +107,7 @@ impl fmt::Display for Trouble {
             }
             What::Broken(kind, text) => f.write_str(&broken(*kind, text)),
             What::NoRelay => f.write_str("a success without a relayed address: this is no TURN server"),
+            What::NoConnection => f.write_str("a success without a connection: this server relays no TCP"),
             What::NoChallenge => f.write_str("a challenge without realm or nonce: this is no TURN server"),
             What::BadText(text) => write!(f, "{text}; see --user and --password"),
         }
@@ -118,6 +124,8 @@ fn refusal(code: u16) -> String {
         437 => "an allocation of an earlier run holds this port: wait some minutes",
         438 => "again and again: the server's nonces grow stale at once",
         440 | 443 => "the server has no relay of this family: see --relay-family and --peer-address",
+        442 => "the server relays no TCP: switch it on (hairpin: relay.tcp; coturn: without no-tcp-relay)",
+        447 => "the server does not reach the peer, or not in time: see --peer-address",
         486 => {
             "the user's quota is reached: raise it on the server (hairpin: limits.user-allocations; coturn: user-quota), or use fewer --clients"
         }

@@ -4,12 +4,15 @@
 //! spins while the next packet is due within a millisecond: a thread that slept would measure its own waking up.
 
 use super::client::{CHANNEL, Client, Request};
+use super::ends::Ends;
+use super::link::Link;
 use super::meter::Counts;
-use super::options::{Peer, Workload};
+use super::options::{Peer, Relayed, Workload};
 use super::pace::Pace;
 use super::peer;
 use super::plan::{Plan, SAMPLES};
 use super::send::PARCELS;
+use super::source::Source;
 use super::traffic::{Clock, DOWN, Heard, Lane, Tag, UP, Wrap, hear};
 use super::trouble::Stopped;
 use crate::io::sys::{Courier, Epoll, Events, drops};
@@ -18,8 +21,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The token of the peer's socket; those of clients are their places.
-const PEER: u64 = u64::MAX;
 /// Messages that are read of one socket in a turn.
 const BATCH: usize = 64;
 /// Nanoseconds without a packet after which a step is over, and how long that is waited for.
@@ -46,8 +47,10 @@ pub(super) struct Worker {
     pub epoll: Epoll,
     /// Room for what is ready.
     pub events: Events,
-    /// The built-in peer's socket.
+    /// The built-in peer's socket, for datagrams.
     pub socket: Option<UdpSocket>,
+    /// Its connections, where those are relayed.
+    pub ends: Option<Ends>,
     /// Whom clients talk to.
     pub peer: SocketAddr,
     /// What clients send.
@@ -90,14 +93,20 @@ impl Worker {
     /// A worker without clients yet.
     pub(super) fn new(plan: &Arc<Plan>, share: usize, clock: Clock) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let (socket, peer) = match plan.options.peer {
-            Peer::Remote(addr) => (None, addr),
-            Peer::BuiltIn(_) => {
+        let (socket, ends, peer) = match (plan.options.peer, plan.options.relayed) {
+            (Peer::Remote(addr), _) => (None, None, addr),
+            (Peer::BuiltIn(_), Relayed::Udp) => {
                 let (socket, addr) = peer::open(plan.peer)?;
-                epoll.add(&socket, PEER)?;
-                (Some(socket), addr)
+                epoll.add(&socket, Source::Peer.token())?;
+                (Some(socket), None, addr)
+            }
+            (Peer::BuiltIn(_), Relayed::Tcp) => {
+                let (ends, addr) = Ends::listen(plan.peer)?;
+                epoll.add(&ends.listener, Source::Peer.token())?;
+                (None, Some(ends), addr)
             }
         };
+        let down = if ends.is_some() { wrap(plan, peer) } else { Wrap::Bare };
         let sizes = plan.options.sizes.list();
         let now = Instant::now();
         Ok(Self {
@@ -107,9 +116,10 @@ impl Worker {
             epoll,
             events: Events::new(256),
             socket,
+            ends,
             peer,
             up: Lane::new(wrap(plan, peer), UP, &sizes),
-            down: Lane::new(Wrap::Bare, DOWN, &sizes),
+            down: Lane::new(down, DOWN, &sizes),
             clock,
             behind: Vec::new(),
             counts: Counts::default(),
@@ -180,30 +190,78 @@ impl Worker {
     fn rest(&self, now: u64) -> Duration {
         let rests = [self.up.pace.rest(now), self.down.pace.rest(now)];
         let rest = rests.into_iter().flatten().min().unwrap_or(0) / 1_000_000;
-        if self.behind.is_empty() { Duration::from_millis(rest.min(10)) } else { Duration::ZERO }
+        let behind = !self.behind.is_empty() || self.ends.as_ref().is_some_and(Ends::are_behind);
+        if !behind { Duration::from_millis(rest.min(10)) } else { Duration::ZERO }
     }
 
     /// Takes what has come.
     fn receive(&mut self, timeout: Duration) -> Result<(), Stopped> {
         let ready = self.epoll.wait(&mut self.events, timeout)?;
         for index in 0..ready {
-            match self.events.at(index).token {
-                PEER => self.receive_peer()?,
-                token => self.receive_client(token as usize)?,
+            self.take_from(Source::of(self.events.at(index).token))?;
+        }
+        Ok(())
+    }
+
+    /// Takes what has come to a socket.
+    pub(super) fn take_from(&mut self, source: Source) -> io::Result<()> {
+        match source {
+            Source::Peer if self.ends.is_some() => self.accept(),
+            Source::Peer => self.receive_peer(),
+            Source::Client(index) | Source::Data(index) => self.receive_client(index, source),
+            Source::End(end) => self.receive_end(end),
+        }
+    }
+
+    /// Takes what has come to a client, and everything that was read with it.
+    fn receive_client(&mut self, index: usize, source: Source) -> io::Result<()> {
+        for count in 0.. {
+            let (client, buffer) = (&mut self.clients[index], &mut self.buffer);
+            let link = if source == Source::Client(index) { Some(&mut client.link) } else { client.data.as_mut() };
+            let Some(link) = link else { break };
+            let Some(len) = (if count < BATCH { link.receive(buffer)? } else { link.take(buffer)? }) else { break };
+            match hear(&self.buffer[..len]) {
+                Heard::Packet(tag) => self.take(tag),
+                Heard::Message => self.handle(index, len)?,
+                Heard::Other => self.clients[index].hear(),
             }
         }
         Ok(())
     }
 
-    /// Takes what has come to a client, and everything that was read with it.
-    fn receive_client(&mut self, index: usize) -> Result<(), Stopped> {
+    /// Hands a client a message, and opens the connection that leads to the peer once the server has reached it.
+    fn handle(&mut self, index: usize, len: usize) -> io::Result<()> {
+        let client = &mut self.clients[index];
+        client.handle(&self.buffer[..len], &self.plan, self.peer);
+        if client.wants_data() {
+            let data = Link::open(&self.plan)?;
+            self.epoll.add(&data, Source::Data(index).token())?;
+            client.bind(data, &self.plan, self.peer);
+        }
+        Ok(())
+    }
+
+    /// Takes the connections that the server has made.
+    fn accept(&mut self) -> io::Result<()> {
+        let Some(ends) = &mut self.ends else { return Ok(()) };
+        while let Some(end) = ends.accept()? {
+            if let Some(stream) = ends.stream(end) {
+                self.epoll.add(stream, Source::End(end).token())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what has come by a connection that the server has made.
+    fn receive_end(&mut self, end: usize) -> io::Result<()> {
         for count in 0.. {
-            let (link, buffer) = (&mut self.clients[index].link, &mut self.buffer);
-            let Some(len) = (if count < BATCH { link.receive(buffer)? } else { link.take(buffer)? }) else { break };
-            match hear(&self.buffer[..len]) {
-                Heard::Packet(tag) => self.take(tag),
-                Heard::Message => self.clients[index].handle(&self.buffer[..len], &self.plan, self.peer),
-                Heard::Other => {}
+            let Some(stream) = self.ends.as_mut().and_then(|ends| ends.stream(end)) else { break };
+            let buffer = &mut self.buffer;
+            let Some(len) = (if count < BATCH { stream.receive(buffer)? } else { stream.take(buffer)? }) else { break };
+            match (hear(&self.buffer[..len]), &mut self.ends) {
+                (Heard::Packet(tag), _) => self.take(tag),
+                (_, Some(ends)) => ends.greet(end, &self.buffer[..len])?,
+                (_, None) => {}
             }
         }
         Ok(())

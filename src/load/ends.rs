@@ -1,0 +1,98 @@
+//! The peers' ends of relayed connections (RFC 6062): accepted, known by a greeting, then read and written.
+
+use super::stream::Stream;
+use crate::wire::channel::ChannelData;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+
+/// Where the server connects to, and the connections that it has made.
+pub(super) struct Ends {
+    /// Where they are accepted.
+    pub listener: TcpListener,
+    ends: Vec<Option<End>>,
+    /// The end of each client that has greeted.
+    of: Vec<Option<usize>>,
+    /// Ends that have something to write.
+    behind: Vec<usize>,
+}
+
+/// One connection.
+struct End {
+    stream: Stream,
+    is_behind: bool,
+}
+
+impl Ends {
+    /// Listens at a port of its own; says at which.
+    pub(super) fn listen(ip: IpAddr) -> io::Result<(Self, SocketAddr)> {
+        let listener = TcpListener::bind((ip, 0))?;
+        listener.set_nonblocking(true)?;
+        let addr = listener.local_addr()?;
+        Ok((Self { listener, ends: Vec::new(), of: Vec::new(), behind: Vec::new() }, addr))
+    }
+
+    /// Takes the next connection that has been made, if there is one; says which it is.
+    pub(super) fn accept(&mut self) -> io::Result<Option<usize>> {
+        match self.listener.accept() {
+            Ok((socket, _)) => {
+                self.ends.push(Some(End { stream: Stream::accepted(socket)?, is_behind: false }));
+                Ok(Some(self.ends.len() - 1))
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A connection.
+    pub(super) fn stream(&mut self, end: usize) -> Option<&mut Stream> {
+        Some(&mut self.ends.get_mut(end)?.as_mut()?.stream)
+    }
+
+    /// Takes a greeting, and greets back.
+    pub(super) fn greet(&mut self, end: usize, greeting: &[u8]) -> io::Result<()> {
+        let number = ChannelData::parse(greeting).ok().and_then(|frame| frame.body.try_into().ok());
+        let (Some(number), Some(stream)) = (number.map(u32::from_be_bytes), self.stream(end)) else { return Ok(()) };
+        stream.push(greeting);
+        stream.flush()?;
+        let client = number as usize;
+        self.of.resize(self.of.len().max(client + 1), None);
+        self.of[client] = Some(end);
+        Ok(())
+    }
+
+    /// Adds a frame to what is written to a client; false if it has no end, and nothing can be sent.
+    pub(super) fn push(&mut self, client: usize, frame: &[u8]) -> bool {
+        let Some(place) = self.of.get(client).copied().flatten() else { return false };
+        let Some(end) = self.ends.get_mut(place).and_then(Option::as_mut) else { return false };
+        end.stream.push(frame);
+        if !std::mem::replace(&mut end.is_behind, true) {
+            self.behind.push(place);
+        }
+        true
+    }
+
+    /// Something waits to be written.
+    pub(super) fn are_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
+    /// Writes what has gathered.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        let (ends, mut result) = (&mut self.ends, Ok(()));
+        self.behind.retain(|place| {
+            let Some(end) = ends[*place].as_mut() else { return false };
+            let flushed = end.stream.flush();
+            end.is_behind = flushed.is_ok() && end.stream.is_behind();
+            result = std::mem::replace(&mut result, Ok(())).and(flushed);
+            end.is_behind
+        });
+        result
+    }
+
+    /// A connection is over.
+    pub(super) fn close(&mut self, end: usize) {
+        if let Some(end) = self.ends.get_mut(end) {
+            *end = None;
+        }
+    }
+}
