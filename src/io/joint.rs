@@ -15,6 +15,8 @@ use std::net::{Shutdown, TcpStream};
 
 /// Reads of one direction before others have their turn.
 const TURNS: usize = 8;
+/// Bytes below which a read is not worth another one at once.
+const LITTLE: usize = 8 * 1024;
 /// Pipes that are kept for whoever needs one next.
 const KEPT: usize = 16;
 
@@ -71,6 +73,8 @@ struct Direction {
     blocked: bool,
     /// The receiver has failed: what comes is thrown away.
     lost: bool,
+    /// The last read has brought so little that there is hardly more to read; if there is, that will be told.
+    short: bool,
     /// Bytes passed on since somebody asked.
     passed: u64,
 }
@@ -83,10 +87,15 @@ impl Joint {
         Self { client, peer, up, down: Direction::default(), rest, watched: [Interest::None; 2], broken: false }
     }
 
-    /// Passes on what there is, both ways. True if nothing is left to do.
+    /// Passes on what there is, both ways unless it is told of one alone. True if nothing is left to do.
     pub(super) fn pass(&mut self, tools: &mut Tools, told: Told) -> bool {
-        self.up.blocked = !self.pass_up(tools, told.client);
-        self.down.blocked = !self.pass_down(tools, told.peer);
+        let alike = told.client == told.peer;
+        if alike || told.client || self.up.is_due() {
+            self.up.blocked = !self.pass_up(tools, told.client);
+        }
+        if alike || told.peer || self.down.is_due() {
+            self.down.blocked = !self.pass_down(tools, told.peer);
+        }
         self.broken || self.is_over()
     }
 
@@ -109,7 +118,7 @@ impl Joint {
             if !self.flush_up(tools) {
                 return false;
             }
-            if self.up.ended || !self.take_up(tools, told && turn == 0) {
+            if self.up.ended || std::mem::take(&mut self.up.short) || !self.take_up(tools, told && turn == 0) {
                 return true;
             }
         }
@@ -201,7 +210,7 @@ impl Joint {
             if !self.flush_down(tools) {
                 return false;
             }
-            if self.down.ended || !self.take_down(tools, told && turn == 0) {
+            if self.down.ended || std::mem::take(&mut self.down.short) || !self.take_down(tools, told && turn == 0) {
                 return true;
             }
         }
@@ -287,6 +296,11 @@ impl Joint {
 }
 
 impl Direction {
+    /// There is something to do whatever has come: the receiver may take something again, or it has failed.
+    fn is_due(&self) -> bool {
+        self.blocked || self.lost
+    }
+
     /// It has ended, and the receiver is to be told so now.
     fn ends(&mut self) -> bool {
         self.ended && !std::mem::replace(&mut self.closed, true)
@@ -309,7 +323,7 @@ impl Direction {
     fn fill(&mut self, from: &TcpStream, tools: &mut Tools) -> io::Result<bool> {
         let pipe = tools.pipe()?;
         match unless_full(pipe.fill(from)) {
-            Ok(Some(count)) if count > 0 => self.held = Some((pipe, count)),
+            Ok(Some(count)) if count > 0 => (self.held, self.short) = (Some((pipe, count)), count < LITTLE),
             Ok(None) => {
                 tools.give_back(pipe);
                 return Ok(false);
