@@ -20,9 +20,9 @@ pub(crate) const NAME: &str = "auth.realm";
 #[rustfmt::skip] // a table: what belongs to a key stands together
 pub(crate) static DOORS: [Key; 3] = [
     key("origins", List("an origin such as https://example.org", |d, t| table::push(&mut d.origins, origin(t))), &[],
-        "The web pages whose clients belong to it, by their ORIGIN, which comes before all else."),
+        "The web pages whose clients belong to it, by their ORIGIN, which comes before all else. https://*.example.org stands for one label in its place; what is written out comes before that."),
     key("server-names", List("a server name such as turn.example.org", |d, t| table::push(&mut d.server_names, server_name(t))), &[],
-        "The names of this server by which clients of TLS come to it (SNI)."),
+        "The names of this server by which clients of TLS come to it (SNI). *.example.org stands for one label in its place; what is written out comes before that."),
     key("listeners", List("a listener's address and port such as 192.0.2.1:3478 or [::]:3478", |d, t| table::push(&mut d.listeners, value::socket(t))), &[],
         "The listeners where clients come to it; 0.0.0.0 and :: mean all of a family."),
 ];
@@ -205,15 +205,32 @@ fn origin(text: &str) -> Result<String, String> {
     if !plain(scheme) || !plain(host) || bare.len() > LONGEST_ORIGIN {
         return Err(wrong());
     }
+    if scheme.contains('*') {
+        return Err(misplaced(text, "https://*.example.org"));
+    }
+    after_wildcard(host).ok_or_else(|| misplaced(text, "https://*.example.org"))?;
     Ok(bare.to_owned())
 }
 
-/// Reads a server name, as it stands in a handshake.
+/// Reads a server name, as it stands in a handshake, or a wildcard for such names.
 fn server_name(text: &str) -> Result<String, String> {
-    let is_name = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
-    let is_address = text.parse::<std::net::IpAddr>().is_ok();
-    if text.is_empty() || text.ends_with('.') || is_address || !is_name(text) {
+    let name = after_wildcard(text).ok_or_else(|| misplaced(text, "*.example.org"))?;
+    let is_name = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_'));
+    let is_address = name.parse::<std::net::IpAddr>().is_ok();
+    if name.is_empty() || name.ends_with('.') || is_address || !is_name {
         return Err(format!("{text:?} is not a server name; write turn.example.org, in ASCII and without a last dot"));
     }
     Ok(text.to_ascii_lowercase())
+}
+
+/// The name of a host without the `*.` that it may begin with; none if a wildcard stands elsewhere (RFC 9525 §6.3).
+fn after_wildcard(host: &str) -> Option<&str> {
+    let rest = host.strip_prefix("*.").unwrap_or(host);
+    let has_label = rest.starts_with(|first: char| first != '.' && first != ':');
+    (!rest.contains('*') && (has_label || rest == host)).then_some(rest)
+}
+
+/// Says where a wildcard may stand.
+fn misplaced(text: &str, instead: &str) -> String {
+    format!("{text:?}: * stands for the whole first label of a host's name; write {instead}")
 }

@@ -50,26 +50,15 @@ pub struct Realm {
 /// By what clients get to a realm.
 #[derive(Clone, Debug, Default)]
 pub struct Doors {
-    /// The origins of web pages, without a path.
+    /// The origins of web pages, without a path. The host may begin with `*.`, as names may.
     pub origins: Vec<String>,
-    /// The server names of TLS handshakes.
+    /// The server names of TLS handshakes; one that begins with `*.` stands for all with one label in its place.
     pub server_names: Vec<String>,
     /// Listening addresses; an unspecified one stands for all of its family.
     pub listeners: Vec<SocketAddr>,
 }
 
 impl Doors {
-    /// A web page of this origin belongs here.
-    fn has_origin(&self, origin: &[u8]) -> bool {
-        let plain = plain_origin(origin);
-        self.origins.iter().any(|own| own.as_bytes().eq_ignore_ascii_case(plain))
-    }
-
-    /// A client that names this server belongs here.
-    fn has_name(&self, name: &str) -> bool {
-        self.server_names.iter().any(|own| own.eq_ignore_ascii_case(name))
-    }
-
     /// A client that came to this address belongs here.
     fn has_listener(&self, server: SocketAddr) -> bool {
         let same_family = |own: &SocketAddr| own.is_ipv4() == server.is_ipv4() && own.ip().is_unspecified();
@@ -115,7 +104,7 @@ impl Server {
 
     /// A client has named this server in its TLS handshake.
     pub(super) fn named(&mut self, path: Path, name: &str) {
-        if let Some(realm) = self.realm_where(|doors| doors.has_name(name)) {
+        if let Some(realm) = self.realm_called(|doors| &doors.server_names, name.as_bytes()) {
             self.named.insert(path, realm);
         }
     }
@@ -143,10 +132,19 @@ impl Server {
 
     /// The realm that a client without an allocation chooses.
     fn chosen(&self, message: &Message<'_>, path: &Path) -> RealmId {
-        let by_origin = origins(message).find_map(|origin| self.realm_where(|doors| doors.has_origin(origin)));
+        let of_page = |origin| self.realm_called(|doors| &doors.origins, plain_origin(origin));
+        let by_origin = origins(message).find_map(of_page);
         let by_name = || self.named.get(path).copied();
         let by_listener = || self.realm_where(|doors| doors.has_listener(path.server));
         by_origin.or_else(by_name).or_else(by_listener).unwrap_or_default()
+    }
+
+    /// The realm with this name on its doors. One that is written out comes before one with a wildcard.
+    fn realm_called(&self, names: impl Fn(&Doors) -> &[String], name: &[u8]) -> Option<RealmId> {
+        let find = |is_it: fn(&[u8], &[u8]) -> bool| {
+            self.realm_where(|doors| names(doors).iter().any(|own| is_it(own.as_bytes(), name)))
+        };
+        find(<[u8]>::eq_ignore_ascii_case).or_else(|| find(covers))
     }
 
     /// The first realm with such doors.
@@ -182,6 +180,16 @@ fn origin<'m>(message: &Message<'m>) -> Option<&'m [u8]> {
 fn origins<'m>(message: &Message<'m>) -> impl Iterator<Item = &'m [u8]> {
     let all = message.attributes().filter(|(code, _)| *code == attribute::ORIGIN).take(MOST_ORIGINS);
     all.map(|(_, value)| value).filter(|value| (1..=LONGEST_ORIGIN).contains(&value.len()))
+}
+
+/// Whether a name is one of those that a wildcard stands for: "the complete content of the left-most label" (RFC 9525
+/// §6.3), whatever it is, and no less and no more than that.
+fn covers(wildcard: &[u8], name: &[u8]) -> bool {
+    let Some(star) = wildcard.iter().position(|byte| *byte == b'*') else { return false };
+    let (start, end) = (&wildcard[..star], &wildcard[star + 1..]);
+    let Some(label) = name.len().checked_sub(end.len()).and_then(|until| name.get(star..until)) else { return false };
+    let is_label = !label.is_empty() && label.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+    is_label && name[..star].eq_ignore_ascii_case(start) && name[name.len() - end.len()..].eq_ignore_ascii_case(end)
 }
 
 /// An origin without what browsers leave out: a slash at the end, and the port that is the scheme's.

@@ -107,6 +107,10 @@ fn errors_name_the_realm_and_the_key() {
     refuses("", &fit("peers.denny = []"), "realm[2].peers.denny: ", "did you mean peers.deny?");
     refuses("", &fit("listen.port = 1"), "realm[2].listen: ", "not a realm's to say");
     refuses("", &fit("server-names = \"192.0.2.1\""), "realm[2].server-names: ", "not a server name");
+    for wrong in ["*", "*.", "*..example", "a*.example", "turn.*.example", "*.*.example", "*example"] {
+        refuses("", &fit(&format!("server-names = {wrong:?}")), "realm[2].server-names: ", "write *.example.org");
+    }
+    refuses("", &fit("server-names = \"*.192.0.2.1\""), "realm[2].server-names: ", "not a server name");
     refuses(
         "",
         "name = \"second\"\nauth.users = \"bob:long-enough\"\norigins = \"two.example\"",
@@ -127,6 +131,48 @@ fn errors_name_the_realm_and_the_key() {
     refuses("auth.anonymous = true", FIT, "auth.anonymous: ", "users and secrets mean nothing");
     let above = "auth.realm = \"above\"\nauth.users = \"carol:0x7da2270ccfa49786e0115366d3a3d14d\"";
     refuses(above, "name = \"second\"\norigins = \"https://two.example\"", "realm[2]: ", "another realm");
+}
+
+#[test]
+fn a_wildcard_is_a_whole_label() {
+    let realm = |origin: &str, name: &str| {
+        with(
+            "",
+            &format!(
+                "name = \"second\"\nauth.users = \"bob:long-enough\"\norigins = {origin:?}\nserver-names = {name:?}"
+            ),
+        )
+    };
+    let config = toml(&realm("HTTPS://*.Example.org:443", "*.Example.org"));
+    assert_eq!(config.realms[1].origins, ["https://*.example.org"]);
+    assert_eq!(config.realms[1].server_names, ["*.example.org"]);
+    for wrong in [
+        "https://*",
+        "https://*.",
+        "https://*:8443",
+        "https://*.:8443",
+        "https://a*.example",
+        "*://a.example",
+        "https://*.*.example",
+    ] {
+        let errors = bad("a.toml", &realm(wrong, "*.example.org"));
+        let says =
+            |error: &String| error.contains("realm[2].origins: ") && error.contains("write https://*.example.org");
+        assert!(errors.iter().any(says), "{wrong}: {errors:#?}");
+    }
+}
+
+#[test]
+fn two_realms_may_share_no_wildcard_but_one_may_name_what_it_covers() {
+    let realms = |first: &str, second: &str| {
+        let realm = |name: &str, at: &str| {
+            format!("[[realm]]\nname = {name:?}\nauth.users = \"bob:long-enough\"\nserver-names = {at:?}\n")
+        };
+        realm("first", first) + &realm("second", second)
+    };
+    assert!(from_text("a.toml", &realms("*.example.org", "turn.example.org")).is_ok());
+    assert!(from_text("a.toml", &realms("*.example.org", "*.turn.example.org")).is_ok());
+    assert!(bad("a.toml", &realms("*.example.org", "*.Example.org"))[0].contains("belongs to two realms"));
 }
 
 #[test]

@@ -119,6 +119,50 @@ fn the_origin_chooses_the_realm() {
     assert_eq!(offered(&mut world, udp(ALICE), |_| {}), REALM);
 }
 
+/// ORG-001: a wildcard stands for one label of a name, whole, and names that are written out come before it.
+#[test]
+fn a_wildcard_stands_for_one_label() {
+    let mut build = Build { nonce_lifetime: Duration::ZERO, ..Build::default() };
+    let doors = |origins: &[&str], names: &[&str]| {
+        let owned = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        Doors { origins: owned(origins), server_names: owned(names), listeners: Vec::new() }
+    };
+    let wide = doors(&["https://*.example.org", "https://*.example.net:8443"], &["*.example.org"]);
+    let exact = doors(&["https://app.example.org"], &["turn.example.org"]);
+    build.realms = vec![
+        realm(&build.options, NORTH, "northern", (&build.rules, 0), wide),
+        realm(&build.options, SOUTH, "southern", (&build.rules, 0), exact),
+    ];
+    let mut world = build.build();
+    for (origin, expected) in [
+        ("https://any.example.org", NORTH),
+        ("HTTPS://Any.Example.ORG:443/", NORTH),
+        ("https://a-b_c.example.net:8443", NORTH),
+        ("https://app.example.org", SOUTH),
+        ("https://two.labels.example.org", REALM),
+        ("https://.example.org", REALM),
+        ("https://example.org", REALM),
+        ("https://user@a.example.org", REALM),
+        ("https://any.example.org:8443", REALM),
+        ("https://any.example.net", REALM),
+        ("http://any.example.org", REALM),
+    ] {
+        assert_eq!(offered(&mut world, udp(ALICE), from(origin)), expected, "{origin}");
+    }
+    let names = [
+        ("any.example.org", NORTH),
+        ("TURN.example.org", SOUTH),
+        ("two.labels.example.org", REALM),
+        ("example.org", REALM),
+        ("anyexample.org", REALM),
+        ("any.example.org.evil.example", REALM),
+    ];
+    for (link, (name, expected)) in (1..).zip(names) {
+        let path = tls(&mut world, name, link);
+        assert_eq!(offered(&mut world, path, |_| {}), expected, "{name}");
+    }
+}
+
 /// ORG-001: each realm has users of its own, and the same name in two of them is two users.
 #[test]
 fn a_realm_has_its_own_users() {

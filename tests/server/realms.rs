@@ -20,7 +20,7 @@ fn setup() -> (Setup, SocketAddr) {
     let listener = SocketAddr::new(setup.ip, free_port());
     let user = |(name, password): (&str, &str)| quoted(&format!("{name}:{password}"));
     let north = format!(
-        "{{ name = {NORTH:?}, origins = [\"https://{NORTH}\"], auth.users = {}, limits.user-allocations = 1 }}",
+        "{{ name = {NORTH:?}, origins = [\"https://{NORTH}\"], server-names = [\"*.{NORTH}\"], auth.users = {}, limits.user-allocations = 1 }}",
         user(NORTHERN)
     );
     let south = format!(
@@ -65,7 +65,8 @@ fn an_origin_has_its_realm() {
 #[test]
 fn a_server_name_has_its_realm() {
     let (authority, folder) = (Authority::new(), Folder::new());
-    let pairs = [authority.issue(&folder, "first", "turn.example"), authority.issue(&folder, "second", SOUTHERN_NAME)];
+    let names = ["turn.example", SOUTHERN_NAME, "any.north.example"];
+    let pairs = names.map(|name| authority.issue(&folder, name, name));
     let server = setup().0.certificates(&pairs).start();
     let client = |name, user, realm| {
         Client::with_stream(authority.client().connect(server.tls, name), server.tls).named(user).of_realm(realm)
@@ -74,6 +75,7 @@ fn a_server_name_has_its_realm() {
     assert_eq!(allocate(&mut client(SOUTHERN_NAME, ALICE, REALM), None), Some(401));
     assert_eq!(allocate(&mut client("turn.example", ALICE, REALM), None), None);
     assert_eq!(allocate(&mut client("turn.example", SOUTHERN, SOUTH), None), Some(401));
+    assert_eq!(allocate(&mut client("any.north.example", NORTHERN, NORTH), None), None, "by the wildcard");
     assert_eq!(allocate(&mut client(SOUTHERN_NAME, NORTHERN, NORTH), Some("https://north.example")), None);
 }
 
