@@ -31,6 +31,8 @@ pub enum Need {
     Filters,
     /// The program that tells a network card what to do itself.
     Ethtool,
+    /// The program that shows sockets.
+    Sockets,
 }
 
 /// Tells whether this machine has what a test needs; if not, says so once. `HAIRPIN_REQUIRE=all` makes a lack
@@ -42,6 +44,7 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
         Need::Filters if !runs("tc", "-V") => Some("the program `tc`"),
         Need::Filters if !runs("nft", "-v") => Some("the program `nft`"),
         Need::Ethtool if !runs("ethtool", "--version") => Some("the program `ethtool`"),
+        Need::Sockets if !runs("ss", "-V") => Some("the program `ss`"),
         Need::Openssl if !runs("openssl", "version") => Some("the program `openssl`"),
         _ => None,
     });

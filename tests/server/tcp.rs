@@ -8,8 +8,9 @@ use socket2::SockRef;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -457,4 +458,75 @@ fn a_peer_may_be_of_ipv6() {
     let (mut peer, from) = accept(&listener);
     assert_eq!(from, relayed);
     converse(&mut bind(server.alice_by_tcp(), &connection), &mut peer);
+}
+
+/// What an allocation may use in a test of that, in bytes per second.
+const BANDWIDTH: u64 = 1_200_000;
+
+/// A client and a peer that are one connection, with the server's two ends of it: where each stands and leads to.
+struct Pair {
+    data: Data,
+    peer: TcpStream,
+    ends: [(SocketAddr, SocketAddr); 2],
+}
+
+/// A further connection of alice's.
+fn pair(server: &Server, alice: &mut Client) -> Pair {
+    let listener = listener();
+    let connection = connect(alice, listener.local_addr().unwrap()).unwrap();
+    let (peer, relayed) = accept(&listener);
+    let data = bind(server.alice_by_tcp(), &connection);
+    let client = data.stream.socket().local_addr().unwrap();
+    let ends = [(server.addr, client), (relayed, peer.local_addr().unwrap())];
+    Pair { data, peer, ends }
+}
+
+/// How many bytes per second a socket may send at the most, as the kernel tells it.
+fn most((local, remote): (SocketAddr, SocketAddr)) -> Option<u64> {
+    let (from, to) = (local.to_string(), remote.to_string());
+    let shown = Command::new("ss").args(["-tinH", "src", &from, "dst", &to]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let rates = shown.split_once("pacing_rate ")?.1.split_whitespace().next()?;
+    let bits: u64 = rates.split_once('/')?.1.strip_suffix("bps")?.parse().unwrap();
+    Some(bits / 8)
+}
+
+/// Both ends of each of these come to have an even share.
+#[track_caller]
+fn share(pairs: &[Pair]) {
+    let expected = vec![[Some(BANDWIDTH / pairs.len() as u64); 2]; pairs.len()];
+    let even = || pairs.iter().map(|pair| pair.ends.map(most)).eq(expected.iter().copied());
+    eventually(&format!("{expected:?}"), || even().then_some(()));
+}
+
+/// The connections of an allocation share its bandwidth evenly in both directions, as they come and go, and the kernel
+/// holds them to it.
+#[test]
+fn bandwidth_is_shared_by_pacing() {
+    if !requires(&name(), &[Need::Sockets]) {
+        return;
+    }
+    let server = Setup::new().set("limits.bandwidth", &BANDWIDTH.to_string()).start();
+    let (mut alice, _) = alice(&server);
+    let mut pairs = Vec::new();
+    for _ in 0..3 {
+        let pair = pair(&server, &mut alice);
+        pairs.push(pair);
+        share(&pairs);
+    }
+    for _ in 0..2 {
+        let mut gone = pairs.remove(0);
+        gone.peer.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(gone.data.rest(), b"");
+        drop(gone);
+        share(&pairs);
+    }
+    let [Pair { data, peer, .. }] = &mut pairs[..] else { unreachable!() };
+    let (begun, bytes) = (Instant::now(), pattern(BANDWIDTH as usize));
+    thread::scope(|scope| {
+        scope.spawn(|| peer.write_all(&bytes).unwrap());
+        assert!(data.take(bytes.len()) == bytes);
+    });
+    // What leaves at once before the pace counts is much less than half of it.
+    assert!(begun.elapsed() > Duration::from_millis(500), "{:?}", begun.elapsed());
 }
