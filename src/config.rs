@@ -286,6 +286,8 @@ pub struct OauthKey {
     pub key: Vec<u8>,
     /// The last second, in Unix time, at which its tokens are good; none for ever.
     pub end: Option<u64>,
+    /// The authorisation server whose it is; empty where all keys are one's.
+    pub group: String,
 }
 
 impl std::fmt::Debug for OauthKey {

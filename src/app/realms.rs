@@ -70,6 +70,7 @@ fn tokens(config: &Config) -> Result<Tokens> {
     for key in &oauth.keys {
         let added = tokens.add(&key.kid, key.cipher, &key.key, key.end);
         added.map_err(|_| anyhow!("oauth.keys: {}: the key is too short", key.kid))?;
+        tokens.assign(&key.kid, &key.group);
     }
     Ok(tokens)
 }

@@ -6,6 +6,7 @@ use super::token::Tokens;
 use super::{Claim, Credentials, Owner, Standing, unquoted};
 use crate::wire::{Message, attribute, integrity, value};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// The longest USERNAME that is read (RFC 8489 §14.3).
 const LONGEST_NAME: usize = 763;
@@ -128,7 +129,7 @@ impl Judge<'_> {
         let kid = std::str::from_utf8(kid).map_err(|_| Denial::Unauthenticated)?;
         let opened = tokens.open(kid, token, wall).ok_or(Denial::Unauthenticated)?;
         let session = opened.session();
-        let owner = Owner::vouched(kid, &session.sha1[0]);
+        let owner = Owner::vouched(kid, Arc::clone(&opened.group), &session.sha1[0]);
         let grant = self.signed(message, proof, fresh, (&session, owner)).ok_or(Denial::Unauthenticated)??;
         Ok(Grant { session: Some(session), ..grant })
     }

@@ -89,7 +89,8 @@ pub enum Standing {
 }
 
 /// A user, as allocations remember who made them. Two are the same if their names and realms are. A token names
-/// nobody: whoever shows a good one may be anybody who has shown one, and renews a token by one of another key.
+/// nobody: whoever shows a good one may be anybody who has shown one of the same authorisation server, and renews a token
+/// by one of another of its keys.
 #[derive(Clone, Debug)]
 pub struct Owner {
     /// The user name, prepared; a time-limited one whole, as it was sent.
@@ -98,8 +99,8 @@ pub struct Owner {
     pub quota: Arc<str>,
     /// The realm in which the name means somebody; empty where it has not been said.
     pub realm: Arc<str>,
-    /// The name is that of a key of a third party, who vouches for somebody unnamed.
-    pub by_token: bool,
+    /// The name is that of a key of a third party, who vouches for somebody unnamed: the group of the key.
+    pub vouched: Option<Arc<str>>,
 }
 
 /// A user with keys of its own.
@@ -367,7 +368,7 @@ impl Owner {
     #[must_use]
     pub fn plain(name: &str) -> Self {
         let name: Arc<str> = name.into();
-        Self { quota: Arc::clone(&name), name, realm: Arc::default(), by_token: false }
+        Self { quota: Arc::clone(&name), name, realm: Arc::default(), vouched: None }
     }
 
     /// The same user, in this realm: the same name in another is somebody else.
@@ -378,10 +379,10 @@ impl Owner {
 
     /// Somebody for whom the holder of a key vouches. The token names nobody, so its session key stands for
     /// whose quota is charged: else all clients of one authorisation server would be one user.
-    fn vouched(kid: &str, session: &Key) -> Self {
+    fn vouched(kid: &str, group: Arc<str>, session: &Key) -> Self {
         let id = ring::digest::digest(&ring::digest::SHA256, session.as_bytes());
         let id: String = id.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { name: kid.into(), quota: format!("{kid} {id}").into(), realm: Arc::default(), by_token: true }
+        Self { name: kid.into(), quota: format!("{kid} {id}").into(), realm: Arc::default(), vouched: Some(group) }
     }
 
     /// The holder of a time-limited name.
@@ -394,8 +395,8 @@ impl Owner {
 
 impl PartialEq for Owner {
     fn eq(&self, other: &Self) -> bool {
-        let known = self.by_token || self.name == other.name;
-        self.by_token == other.by_token && self.realm == other.realm && known
+        let known = self.vouched.is_some() || self.name == other.name;
+        self.vouched == other.vouched && self.realm == other.realm && known
     }
 }
 

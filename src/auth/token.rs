@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::Zeroizing;
@@ -86,6 +87,8 @@ struct Shared {
     key: LessSafeKey,
     /// The last second, in Unix time, at which its tokens are good; none for ever.
     end: Option<u64>,
+    /// The authorisation server whose it is, where that has been said.
+    group: Arc<str>,
 }
 
 /// What a token grants.
@@ -96,6 +99,8 @@ pub struct Opened {
     len: usize,
     /// How many seconds it still lasts.
     pub left: u64,
+    /// The group of the key that opened it.
+    pub group: Arc<str>,
 }
 
 impl Tokens {
@@ -111,8 +116,16 @@ impl Tokens {
     /// The key is too short for the cipher.
     pub fn add(&mut self, kid: &str, cipher: Cipher, key: &[u8], end: Option<u64>) -> Result<(), TooShort> {
         let key = cipher.ready(key).ok_or(TooShort)?;
-        self.keys.insert(kid.to_owned(), Shared { key, end });
+        self.keys.insert(kid.to_owned(), Shared { key, end, group: Arc::default() });
         Ok(())
+    }
+
+    /// Says of a key whose it is. Whom one group vouches for has nothing of what another's clients have; the keys of which
+    /// nothing is said are one group.
+    pub fn assign(&mut self, kid: &str, group: &str) {
+        if let Some(shared) = self.keys.get_mut(kid) {
+            shared.group = group.into();
+        }
     }
 
     /// The name of this server, as THIRD-PARTY-AUTHORIZATION tells it.
@@ -139,12 +152,12 @@ impl Tokens {
         let plain = buffer.get_mut(..sealed.len())?;
         plain.copy_from_slice(sealed);
         let plain = shared.key.open_in_place(nonce, Aad::from(self.server.as_bytes()), plain).ok()?;
-        read(plain, wall_seconds)
+        read(plain, wall_seconds, &shared.group)
     }
 }
 
 /// Reads what was sealed: key length, key, time of issue, lifetime, and nothing else.
-fn read(plain: &[u8], wall_seconds: u64) -> Option<Opened> {
+fn read(plain: &[u8], wall_seconds: u64, group: &Arc<str>) -> Option<Opened> {
     let (len, rest) = plain.split_first_chunk()?;
     let len = usize::from(u16::from_be_bytes(*len));
     let (secret, rest) = rest.split_at_checked(len).filter(|_| matches!(len, 20 | 32))?;
@@ -153,7 +166,7 @@ fn read(plain: &[u8], wall_seconds: u64) -> Option<Opened> {
     let left = left(seconds(u64::from_be_bytes(*issued)), lifetime.into(), wall_seconds)?;
     let mut key = Zeroizing::new([0; 32]);
     key[..len].copy_from_slice(secret);
-    Some(Opened { key, len, left })
+    Some(Opened { key, len, left, group: Arc::clone(group) })
 }
 
 /// How long a token lasts: good if lifetime + delta > |now - issued| (RFC 7635 §7). One showing is never good for longer

@@ -161,7 +161,7 @@ pub(crate) static KEYS: &[Key] = &[
         "The name of this server to authorisation servers, for which tokens are sealed. Empty: the realm.")
         .coturn(&[same("server-name")]),
     key("oauth.keys", List("KID:A256GCM:KEY with the key in base64", |d, t| push(&mut d.config.oauth.keys, value::oauth_key(t))), &[],
-        "Keys shared with authorisation servers: KID:A256GCM:KEY or KID:A128GCM:KEY, the key in base64; then, if it ends, :TIMESTAMP:LIFETIME in seconds, as in coturn's oauth_key table.")
+        "Keys shared with authorisation servers: KID:A256GCM:KEY or KID:A128GCM:KEY, the key in base64; then, if it ends, :TIMESTAMP:LIFETIME in seconds, as in coturn's oauth_key table; then, if there are several authorisation servers, :GROUP, and tokens of one group's keys mean nothing to what another's clients have.")
         .secret(),
 
     key("peers.allow",

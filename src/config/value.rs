@@ -188,11 +188,15 @@ fn hex<const N: usize>(digits: &str) -> Option<[u8; N]> {
 }
 
 /// Reads `north:A256GCM:BASE64` or `north:A256GCM:BASE64:1735689600:86400`: a key shared with an authorisation
-/// server, and when it began and how long it lasts.
+/// server, and when it began and how long it lasts. The name of the server may follow, where there are several.
 ///
 /// The errors do not repeat the text: it holds a secret.
 pub(crate) fn oauth_key(text: &str) -> Result<OauthKey, String> {
     let parts: Vec<&str> = text.split(':').collect();
+    let (parts, group) = match parts[..] {
+        [_, _, _, group] | [_, _, _, _, _, group] => (&parts[..parts.len() - 1], Some(group)),
+        _ => (&parts[..], None),
+    };
     let (kid, cipher, key, term) = match parts[..] {
         [kid, cipher, key] if !kid.is_empty() => (kid, cipher, key, None),
         [kid, cipher, key, from, lifetime] if !kid.is_empty() => (kid, cipher, key, Some((from, lifetime))),
@@ -205,7 +209,11 @@ pub(crate) fn oauth_key(text: &str) -> Result<OauthKey, String> {
     }
     let end = term.map_or(Ok(None), |(from, lifetime)| key_end(from, lifetime));
     let end = end.map_err(|form| format!("{kid}: {form}"))?;
-    Ok(OauthKey { kid: kid.to_owned(), cipher, key, end })
+    // A number is half of a term, more likely than a name.
+    if group.is_some_and(|group| !group.starts_with(char::is_alphabetic)) {
+        return Err(format!("{kid}: write TIMESTAMP:LIFETIME, or a group that begins with a letter"));
+    }
+    Ok(OauthKey { kid: kid.to_owned(), cipher, key, end, group: group.unwrap_or_default().to_owned() })
 }
 
 /// When a key ends; one whose lifetime is zero never does.

@@ -284,6 +284,11 @@ fn keys_of_third_parties_are_judged() {
     assert!(!loaded.config.wants_fresh_user());
     assert!(!format!("{:?}", loaded.config.oauth).contains("65, 66"));
     risk(&with(""), "no token can be opened without a key");
+    let loaded = good("t.toml", &with(&format!("\"a:A256GCM:{key}:north\", \"b:A128GCM:{key}:100:50:south\"")));
+    let [north, south] = &loaded.config.oauth.keys[..] else { panic!() };
+    assert_eq!((&*north.group, north.end, &*south.group, south.end), ("north", None, "south", Some(150)));
+    error(&with(&format!("\"a:A256GCM:{key}:100\"")), "a: write TIMESTAMP:LIFETIME, or a group");
+    error(&with(&format!("\"a:A256GCM:{key}:\"")), "a: write TIMESTAMP:LIFETIME, or a group");
     risk(&format!("oauth.keys = [\"a:A256GCM:{key}\"]\n"), "not used: set oauth.enabled");
     error(&with(&format!("\"a:A256GCM:{key}\", \"a:A128GCM:{key}\"")), "a is given twice");
     error(&with(&format!("\"a:A256CBC:{key}\"")), "a: write A256GCM or A128GCM");

@@ -16,6 +16,8 @@ const NAME: &str = "turn.example.org";
 /// The key of "north", and that of "south".
 const NORTH: [u8; 32] = [0x4E; 32];
 const SOUTH: [u8; 32] = [0x53; 32];
+/// The key of "west", in worlds that have it.
+const WEST: [u8; 32] = [0x57; 32];
 /// A session key, and the one of a second token.
 const FIRST: [u8; 20] = [1; 20];
 const SECOND: [u8; 20] = [2; 20];
@@ -300,6 +302,28 @@ fn a_new_token_renews_the_allocation() {
     world.seconds(800);
     assert_eq!(renewed.refresh(&mut world, None, 0).code(), None);
     world.assert_empty();
+}
+
+/// OAUTH-010: keys of one authorisation server renew each other's tokens; another's are none for the allocation.
+#[test]
+fn a_token_of_another_authorisation_server_is_somebody_elses() {
+    for (groups, code) in [(["one", "one"], None), (["one", "other"], Some(441)), (["", "other"], Some(441))] {
+        let mut build = build();
+        let mut tokens = Tokens::new(NAME);
+        for ((kid, key), group) in [("north", &NORTH[..]), ("west", &WEST)].into_iter().zip(groups) {
+            tokens.add(kid, Cipher::A256Gcm, key, None).unwrap();
+            tokens.assign(kid, group);
+        }
+        build.credentials.accept_tokens(tokens);
+        let mut world = build.build();
+        let holder = Holder::new(&mut world, ALICE, &FIRST);
+        assert_eq!(holder.allocate(&mut world, &token(&FIRST, 900), 600).code(), None);
+        let other = Holder { kid: "west", ..Holder::new(&mut world, ALICE, &SECOND) };
+        let content = Content { session_key: &SECOND, issued: NOW << 16, lifetime: 900 };
+        let shown = seal(Cipher::A256Gcm, &WEST, NAME, [9; 12], content).unwrap();
+        assert_eq!(other.refresh(&mut world, Some(&shown), 600).code(), code, "{groups:?}");
+        assert_eq!(holder.permit(&mut world).code(), code.map_or(Some(401), |_| None), "whose session it is now");
+    }
 }
 
 /// MICE-007, OAUTH-010: the allocation follows whoever shows the ticket and holds the token, and nobody else who holds one.
