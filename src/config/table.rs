@@ -84,7 +84,7 @@ pub(crate) static KEYS: &[Key] = &[
         .coturn(&[same("dtls"), not("no-dtls")]),
     key("listen.extra",
         List("a listener such as udp+dtls://192.0.2.1:53 or tcp+tls://[::]:443", |d, t| push(&mut d.listen.extra, value::listener(t))), &[],
-        "Further listeners: tcp+tls://[::]:443, or 192.0.2.1:53 with every transport that is on; proxy+tcp+tls:// or proxy+udp:// for clients that come by a proxy.")
+        "Further listeners: tcp+tls://[::]:443, or 192.0.2.1:53 with every transport that is on; proxy+tcp+tls:// or proxy+udp+dtls:// for clients that come by a proxy.")
         .coturn(&[same("aux-server")]),
 
     key("proxy.port", Count(|d| &mut d.listen.proxy_port, 0, 65_535), &["0"],

@@ -125,9 +125,6 @@ pub(crate) fn listener(text: &str) -> Result<Extra, String> {
             }
         }
     }
-    if transports.dtls && proxied {
-        return Err("DTLS is not served behind a proxy; remove dtls".to_owned());
-    }
     if transports == Transports::default() {
         return Err(format!("{text:?} says not what comes by the proxy; write proxy+tcp+tls://{addr}, or proxy+udp"));
     }

@@ -2,7 +2,7 @@
 
 use super::stream::StreamListener;
 use super::sys::set_option;
-use crate::turn::Path;
+use crate::turn::{Path, Transport};
 use crate::wire::proxy::{Carrier, Front, next};
 use ipnet::IpNet;
 use slab::Slab;
@@ -70,12 +70,12 @@ fn wake_at(socket: &TcpStream, bytes: usize) -> io::Result<()> {
 /// The mark of a path that leads by a proxy: its link is a place among the [`Guests`], not a listener.
 const GUEST: u32 = 1 << 31;
 
-/// Whether a UDP client comes by a proxy.
+/// Whether a client comes by a proxy over UDP, in clear or under DTLS.
 pub(super) fn is_guest(path: &Path) -> bool {
-    path.transport == crate::turn::Transport::Udp && path.link & GUEST != 0
+    matches!(path.transport, Transport::Udp | Transport::Dtls) && path.link & GUEST != 0
 }
 
-/// Clients that come by a proxy over UDP: those with an allocation, and the one that is being served.
+/// Clients that come by a proxy over UDP: those with an allocation or a session of DTLS, and the one that is being served.
 #[derive(Default)]
 pub(super) struct Guests {
     slots: Slab<Guest>,
@@ -87,7 +87,7 @@ pub(super) struct Guests {
 struct Guest {
     /// The path of its proxy.
     way: Path,
-    /// Its own.
+    /// Its own, in clear; under DTLS it has the same but for the transport.
     path: Path,
 }
 
@@ -122,6 +122,6 @@ impl Guests {
     /// Another may have its place by now.
     fn find(&self, path: &Path) -> Option<&Guest> {
         let guest = self.slots.get((path.link & !GUEST) as usize).filter(|_| is_guest(path))?;
-        (guest.path == *path).then_some(guest)
+        (guest.path == Path { transport: Transport::Udp, ..*path }).then_some(guest)
     }
 }

@@ -113,6 +113,10 @@ fn listeners_behind_proxies_need_proxies_and_proxies_need_listeners() {
     );
     let report = hairpin::config::report(&config);
     assert!(report.contains("192.0.2.1:443 tcp, behind a proxy\n"), "{report}");
+    // What serves DTLS behind a proxy needs what serves it elsewhere.
+    let dtls = hairpin::config::from_text("t.toml", &format!("listen.extra = \"proxy+udp+dtls://[::]:53\"\n{behind}"));
+    let errors: Vec<String> = dtls.unwrap_err().errors.iter().map(ToString::to_string).collect();
+    assert!(errors.iter().any(|error| error.contains("tls.certificate")), "{errors:?}");
     let entry = hairpin::config::ice_server(&config, &hairpin::config::Hosts::default(), "a", "b").unwrap().to_string();
     assert!(!entry.contains(":443") && !entry.contains(":53"), "clients do not go there themselves: {entry}");
 }

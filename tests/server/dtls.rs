@@ -3,6 +3,7 @@
 use crate::certificates::*;
 use crate::client::{Client, Heard, Records};
 use crate::harness::*;
+use crate::proxy::binary;
 use hairpin::wire::Method;
 use openssl::ssl::{ErrorCode, HandshakeError, Ssl, SslContext, SslMethod, SslSession, SslStream, SslVerifyMode};
 use openssl::x509::X509;
@@ -76,6 +77,8 @@ struct Wire {
     lost: usize,
     /// It reads nothing after that.
     leaves: bool,
+    /// What a proxy puts before each datagram.
+    header: Vec<u8>,
     heard: Vec<Vec<u8>>,
 }
 
@@ -88,7 +91,12 @@ impl Wire {
         let socket = UdpSocket::bind(local).unwrap();
         socket.connect(server).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self { socket, lost: 0, leaves: false, heard: Vec::new() }
+        Self::on(socket)
+    }
+
+    /// On a socket that leads to the server.
+    fn on(socket: UdpSocket) -> Self {
+        Self { socket, lost: 0, leaves: false, header: Vec::new(), heard: Vec::new() }
     }
 }
 
@@ -111,7 +119,8 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        self.socket.send(datagram)
+        let sent = self.socket.send(&[&self.header, datagram].concat())?;
+        Ok(sent - self.header.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -323,7 +332,7 @@ fn a_client_begins_anew_from_the_same_port() {
     peer.send_to(b"before", relayed).unwrap();
     assert_eq!(client.data().0, b"before");
     socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
-    let again = dtls.on(Wire { socket, lost: 0, leaves: false, heard: Vec::new() }, NAME);
+    let again = dtls.on(Wire::on(socket), NAME);
     let mut again = Client::with_records(again, server.addr).named(ALICE);
     assert_eq!(again.refresh(600), Some(437));
     flows(&mut again);
@@ -340,9 +349,9 @@ fn a_session_outlives_handshakes_that_fail() {
     flows(&mut client);
     let unwelcome = Dtls::with(&authority, |builder| builder.set_cipher_list("AES128-SHA").unwrap());
     for _ in 0..3 {
-        let wire = Wire { socket: socket.try_clone().unwrap(), lost: 0, leaves: false, heard: Vec::new() };
+        let wire = Wire::on(socket.try_clone().unwrap());
         assert!(unwelcome.ssl(NAME).connect(wire).is_err());
-        let wire = Wire { socket: socket.try_clone().unwrap(), lost: 0, leaves: true, heard: Vec::new() };
+        let wire = Wire { leaves: true, ..Wire::on(socket.try_clone().unwrap()) };
         assert!(dtls.ssl(NAME).connect(wire).is_err());
     }
     // What the server has sent to those who left is not the session's.
@@ -389,11 +398,19 @@ fn plain_datagrams_do_not_reach_the_allocation() {
 
 /// A ClientHello without a cookie, as small as can be.
 fn hello() -> Vec<u8> {
-    let body = [&[0xFE, 0xFD][..], &[0x5A; 32], &[0, 0], &[0, 2, 0xC0, 0x2C], &[1, 0]].concat();
+    hello_with(&[])
+}
+
+/// A ClientHello with a cookie, or the first one without. It takes P-256, and ECDSA with SHA-256.
+fn hello_with(cookie: &[u8]) -> Vec<u8> {
+    const EXTENSIONS: [u8; 18] = [0, 16, 0, 10, 0, 4, 0, 2, 0, 23, 0, 13, 0, 4, 0, 2, 4, 3];
+    let number = u8::from(!cookie.is_empty());
+    let shown = [&[cookie.len() as u8][..], cookie].concat();
+    let body = [&[0xFE, 0xFD][..], &[0x5A; 32], &[0], &shown, &[0, 2, 0xC0, 0x2C], &[1, 0], &EXTENSIONS].concat();
     let len = (body.len() as u32).to_be_bytes();
-    let handshake = [&[1][..], &len[1..], &[0, 0], &[0, 0, 0], &len[1..], &body].concat();
+    let handshake = [&[1][..], &len[1..], &[0, number], &[0, 0, 0], &len[1..], &body].concat();
     let record = (handshake.len() as u16).to_be_bytes();
-    [&[22, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0][..], &record, &handshake].concat()
+    [&[22, 0xFE, 0xFF, 0, 0, 0, 0, 0, 0, 0, number][..], &record, &handshake].concat()
 }
 
 /// The cookie of a HelloVerifyRequest.
@@ -469,7 +486,7 @@ fn a_client_that_begins_again_counts_once() {
     let begun = Instant::now();
     // More than may begin at a time, and most of them before the worker looks at who is through.
     for _ in 0..40 {
-        let wire = Wire { socket: socket.try_clone().unwrap(), lost: 0, leaves: false, heard: Vec::new() };
+        let wire = Wire::on(socket.try_clone().unwrap());
         let mut sealed = dtls.on(wire, NAME);
         sealed.0.shutdown().unwrap();
         assert_eq!(sealed.receive(PATIENCE), None, "the goodbye is answered");
@@ -542,4 +559,91 @@ fn every_worker_serves_dtls() {
     let dtls = Dtls::of(&authority);
     let mut clients: Vec<Client> = (0..12).map(|_| dtls.alice(server.addr)).collect();
     clients.iter_mut().for_each(|client| _ = flows(client));
+}
+
+/// A server for clients that come by a proxy at 127.0.0.1, in datagrams and under DTLS.
+fn behind() -> (Server, SocketAddr, Authority, Folder) {
+    let (authority, folder, setup) = (Authority::new(), Folder::new(), Setup::new());
+    let at = SocketAddr::new(setup.ip, free_port());
+    let setup = setup
+        .certificates(&[authority.issue(&folder, "first", NAME)])
+        .set("listen.extra", &quoted(&format!("proxy+udp+dtls://{at}")))
+        .set("proxy.from", &quoted("127.0.0.1"))
+        .set("workers", "1");
+    (setup.start(), at, authority, folder)
+}
+
+/// A client for which the proxy, at this socket, says this.
+fn by_proxy(dtls: &Dtls, socket: &UdpSocket, client: &str) -> Client {
+    let wire = Wire { header: binary(2, client, &[]), ..Wire::on(socket.try_clone().unwrap()) };
+    Client::with_records(dtls.on(wire, NAME), socket.peer_addr().unwrap()).named(ALICE)
+}
+
+/// TLS-004, PROXY-001, PROXY-011: the session is that of the client that the header names; what goes back leaves by the
+/// proxy, without a header; and each client has its own, in clear and under DTLS.
+#[test]
+fn clients_under_dtls_come_by_a_proxy() {
+    let (server, at, authority, _folder) = behind();
+    let dtls = Dtls::of(&authority);
+    let socket = Wire::to(at).socket;
+    let names = ["203.0.113.1:1000", "[2001:db8::9]:50000"];
+    let mut clients = names.map(|name| by_proxy(&dtls, &socket, name));
+    for (client, name) in clients.iter_mut().zip(names) {
+        assert_eq!(client.binding(), name.parse().unwrap());
+        flows(client);
+        server.err.wait_for(&format!("client={name} transport=Dtls"));
+    }
+    let plain = Client::with_socket(socket.try_clone().unwrap(), at);
+    let mut plain = plain.behind(binary(2, names[0], &[])).named(ALICE);
+    assert_eq!(plain.refresh(600), Some(437), "in clear it is another client");
+    flows(&mut plain);
+    let [mut first, mut second] = clients;
+    assert_eq!(first.refresh(0), None);
+    assert_eq!(plain.refresh(600), None);
+    assert_eq!(second.refresh(600), None);
+    flows(&mut first);
+    assert_eq!(plain.refresh(0), None);
+    assert_eq!(first.refresh(600), None, "the session stands when nothing in clear does");
+}
+
+/// TLS-010, PROXY-011: a goodbye ends the session of the client that is named with it, and no other.
+#[test]
+fn a_goodbye_by_a_proxy_ends_one_session() {
+    let (server, at, authority, _folder) = behind();
+    let dtls = Dtls::of(&authority);
+    let socket = Wire::to(at).socket;
+    let mut other = by_proxy(&dtls, &socket, "203.0.113.2:1000");
+    other.allocate();
+    for _ in 0..3 {
+        let wire = Wire { header: binary(2, "203.0.113.1:1000", &[]), ..Wire::on(socket.try_clone().unwrap()) };
+        let (sealed, goodbye) = Shared::of(dtls.on(wire, NAME));
+        let mut client = Client::with_records(sealed, at).named(ALICE);
+        client.allocate();
+        goodbye.lock().unwrap().0.shutdown().unwrap();
+        assert_eq!(goodbye.lock().unwrap().receive(PATIENCE), None, "the goodbye is answered");
+    }
+    server.err.wait_for("allocation ended client=203.0.113.1:1000");
+    assert_eq!(other.refresh(600), None);
+}
+
+/// TLS-003, PROXY-001: a cookie is good for the client that was named when it was sent, and for no other of its proxy.
+#[test]
+fn a_cookie_is_the_named_clients() {
+    let (_server, at, ..) = behind();
+    let socket = Wire::to(at).socket;
+    let say = |client: &str, hello: Vec<u8>| {
+        socket.send(&[binary(2, client, &[]), hello].concat()).unwrap();
+        let mut answer = vec![0; 2048];
+        let count = socket.recv(&mut answer).unwrap();
+        answer.truncate(count);
+        answer
+    };
+    let (first, second) = ("203.0.113.1:1000", "203.0.113.2:1000");
+    let answer = say(first, hello());
+    let cookie = hello_verify(&answer);
+    let other = say(second, hello_with(cookie));
+    assert_ne!(hello_verify(&other), cookie, "another's cookie is none");
+    const SERVER_HELLO: u8 = 2;
+    let flight = say(first, hello_with(cookie));
+    assert_eq!((flight[0], flight[13]), (22, SERVER_HELLO), "{flight:02x?}");
 }

@@ -80,7 +80,7 @@ fn line(client: &str) -> Vec<u8> {
 }
 
 /// The header of version 2 with this command and protocol (1 TCP, 2 UDP), and this after the addresses.
-fn binary(protocol: u8, client: &str, extensions: &[u8]) -> Vec<u8> {
+pub fn binary(protocol: u8, client: &str, extensions: &[u8]) -> Vec<u8> {
     let client: SocketAddr = client.parse().unwrap();
     let (family, addresses) = match client.ip() {
         IpAddr::V4(ip) => (0x10, [ip.octets(), [198, 51, 100, 7]].concat()),

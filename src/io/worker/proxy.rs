@@ -3,39 +3,53 @@
 use super::Worker;
 use crate::io::proxy::{is_guest, knows};
 use crate::io::sys::Datagram;
-use crate::turn::{Action, Path, Permission, Reason, Route};
+use crate::turn::{Action, Path, Permission, Reason, Route, Transport};
 use crate::wire::proxy::{Carrier, Front, next};
+use std::net::SocketAddr;
 
 impl Worker {
-    /// Decides about what a proxy has sent, each with its header. `path` is that of the proxy itself.
-    pub(super) fn take_from_proxy(&mut self, path: Path, datagram: &Datagram) {
-        let proxies = self.listeners[path.link as usize].proxies.as_deref();
+    /// Decides about what a proxy has sent, each with its header. `way` is the path of the proxy itself.
+    pub(super) fn take_from_proxy(&mut self, way: Path, datagram: &Datagram) {
+        let proxies = self.listeners[way.link as usize].proxies.as_deref();
         // Nothing is worked out for who is no proxy.
-        if !proxies.is_some_and(|proxies| knows(proxies, path.client.ip())) {
+        if !proxies.is_some_and(|proxies| knows(proxies, way.client.ip())) {
             return datagram.segments().for_each(|_| self.server.count_drop(Reason::ProxyHeader));
         }
         for (start, len) in datagram.segments() {
             match next(self.inbox.part(start, len), Carrier::Datagram) {
                 Front::Whole { len: header, client } => {
-                    let guest = self.guests.enter(path, client);
-                    self.guest = Some(guest);
-                    self.take_from_client(guest, datagram, (start + header, len - header));
-                    self.drain();
-                    self.guest = None;
-                    // Nothing is kept of whom the core keeps nothing.
-                    if !self.server.has_allocation(&guest) {
-                        self.guests.leave(&guest);
-                    }
+                    self.take_from_guest((way, client), datagram, (start + header, len - header));
                 }
                 _ => self.server.count_drop(Reason::ProxyHeader),
             }
         }
     }
 
-    /// A 5-tuple is no allocation's any more, and no other worker waits for what comes there.
+    /// Decides about what stands behind a header.
+    fn take_from_guest(
+        &mut self,
+        (way, client): (Path, Option<SocketAddr>),
+        datagram: &Datagram,
+        part: (usize, usize),
+    ) {
+        let listener = &self.listeners[way.link as usize];
+        let (served, guest) = ((listener.plain, listener.dtls), self.guests.enter(way, client));
+        self.guest = Some(guest);
+        self.take_part(guest, served, datagram, part);
+        self.guest = None;
+        self.forget_guest(&guest);
+    }
+
+    /// Forgets a guest of whom nothing is kept: neither an allocation nor a session, in clear or under DTLS.
     pub(super) fn forget_guest(&mut self, path: &Path) {
+        let [plain, sealed] = [Transport::Udp, Transport::Dtls].map(|transport| Path { transport, ..*path });
         // Who is being served may have lost an allocation to get another.
-        if self.guest != Some(*path) {
+        let kept = || {
+            self.guest == Some(plain)
+                || self.server.has_allocation(&plain)
+                || self.dtls.as_ref().is_some_and(|dtls| dtls.has(&sealed))
+        };
+        if is_guest(path) && !kept() {
             self.guests.leave(path);
         }
     }

@@ -64,6 +64,7 @@ impl Worker {
         self.roamer_closed(path);
         self.server.handle_event(self.now, Event::Closed { path });
         self.drain();
+        self.forget_guest(&path);
     }
 
     /// Writes what waits for streams.

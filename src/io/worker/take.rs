@@ -28,24 +28,35 @@ impl Worker {
                 if listener.proxies.is_some() {
                     return self.take_from_proxy(path, datagram);
                 }
-                let (plain, dtls) = (listener.plain, listener.dtls);
+                let served = (listener.plain, listener.dtls);
                 for part in datagram.segments() {
-                    if dtls && is_dtls(self.inbox.part(part.0, part.1)) {
-                        self.take_record(path, part);
-                    } else if plain {
-                        self.take_from_client(path, datagram, part);
-                    } else {
-                        self.server.count_drop(Reason::UnknownProtocol);
-                    }
-                    self.drain();
+                    self.take_part(path, served, datagram, part);
                 }
             }
             _ => {}
         }
     }
 
+    /// Decides about what a client has sent to a listener that serves plain datagrams, or DTLS.
+    pub(super) fn take_part(
+        &mut self,
+        path: Path,
+        (plain, dtls): (bool, bool),
+        datagram: &Datagram,
+        part: (usize, usize),
+    ) {
+        if dtls && is_dtls(self.inbox.part(part.0, part.1)) {
+            self.take_record(path, part);
+        } else if plain {
+            self.take_from_client(path, datagram, part);
+        } else {
+            self.server.count_drop(Reason::UnknownProtocol);
+        }
+        self.drain();
+    }
+
     /// Decides about a client's datagram.
-    pub(super) fn take_from_client(&mut self, path: Path, datagram: &Datagram, (start, len): (usize, usize)) {
+    fn take_from_client(&mut self, path: Path, datagram: &Datagram, (start, len): (usize, usize)) {
         let packet = self.inbox.part(start, len);
         if let Some(home) = self.roamers.home(&path) {
             return self.hand_home(home, path, packet.to_vec());
