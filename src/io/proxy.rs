@@ -2,14 +2,15 @@
 
 use super::stream::StreamListener;
 use super::sys::set_option;
-use crate::turn::{Path, Transport};
+use crate::turn::{Path, Time, Transport};
 use crate::wire::proxy::{Carrier, Front, next};
 use ipnet::IpNet;
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The networks of the proxies of a listener.
 pub type Proxies = Arc<[IpNet]>;
@@ -67,20 +68,31 @@ fn wake_at(socket: &TcpStream, bytes: usize) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
 }
 
-/// The mark of a path that leads by a proxy: its link is a place among the [`Guests`], not a listener.
+/// The mark of a path that leads by a proxy: its link is a place among the [`Guests`] of a worker, not a listener. Below
+/// the mark stands the place of the worker, so that no two workers give one path to two clients.
 const GUEST: u32 = 1 << 31;
+/// Bits of a place among the guests of one worker.
+const PLACE: u32 = 20;
+/// Guests of a worker that may wait at once for what another one says of them, and for how long. What one source may ask
+/// in that time takes no more than a part of it.
+const MOST_ASKED: usize = 4096;
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Whether a client comes by a proxy over UDP, in clear or under DTLS.
 pub(super) fn is_guest(path: &Path) -> bool {
     matches!(path.transport, Transport::Udp | Transport::Dtls) && path.link & GUEST != 0
 }
 
-/// Clients that come by a proxy over UDP: those with an allocation or a session of DTLS, and the one that is being served.
-#[derive(Default)]
+/// Clients that come by a proxy over UDP: those with an allocation or a session of DTLS, those of whom another worker has
+/// been asked, and the one that is being served.
 pub(super) struct Guests {
+    /// The mark, and the place of the worker; none if that is beyond what can be told apart.
+    base: Option<u32>,
     slots: Slab<Guest>,
     /// By the way they come and who they say they are.
-    places: HashMap<(Path, SocketAddr), u32, foldhash::quality::RandomState>,
+    places: HashMap<(Path, SocketAddr), usize, foldhash::quality::RandomState>,
+    /// Those of whom another worker has been asked, and until when they are kept for that.
+    asked: VecDeque<(Time, Path)>,
 }
 
 /// One of them.
@@ -89,21 +101,51 @@ struct Guest {
     way: Path,
     /// Its own, in clear; under DTLS it has the same but for the transport.
     path: Path,
+    /// It is kept until then at least.
+    until: Time,
 }
 
 impl Guests {
-    /// The path of a client that came by this way; a proxy that names nobody speaks for itself.
-    pub(super) fn enter(&mut self, way: Path, client: Option<SocketAddr>) -> Path {
+    /// None yet, of the worker at this place.
+    pub(super) fn of(worker: usize) -> Self {
+        let worker = u32::try_from(worker).ok().filter(|worker| *worker < GUEST >> PLACE);
+        let base = worker.map(|worker| GUEST | worker << PLACE);
+        Self { base, slots: Slab::new(), places: HashMap::default(), asked: VecDeque::new() }
+    }
+
+    /// The path of a client that came by this way; a proxy that names nobody speaks for itself. None if there are more
+    /// than can be told apart.
+    pub(super) fn enter(&mut self, way: Path, client: Option<SocketAddr>) -> Option<Path> {
         let client = client.unwrap_or(way.client);
-        if let Some(guest) = self.places.get(&(way, client)).and_then(|index| self.slots.get(*index as usize)) {
-            return guest.path;
+        if let Some(guest) = self.places.get(&(way, client)).and_then(|place| self.slots.get(*place)) {
+            return Some(guest.path);
         }
         let entry = self.slots.vacant_entry();
-        let index = entry.key() as u32;
-        let path = Path { client, link: GUEST | index, ..way };
-        entry.insert(Guest { way, path });
-        self.places.insert((way, client), index);
-        path
+        let place = entry.key();
+        let link = self.base? | u32::try_from(place).ok().filter(|place| place >> PLACE == 0)?;
+        let path = Path { client, link, ..way };
+        entry.insert(Guest { way, path, until: Time::default() });
+        self.places.insert((way, client), place);
+        Some(path)
+    }
+
+    /// Keeps a client for a moment, in which another worker says what it knows of it; false if too many are kept.
+    pub(super) fn keep(&mut self, path: &Path, now: Time) -> bool {
+        if self.is_kept(path, now) {
+            return true;
+        }
+        let (room, until) = (self.asked.len() < MOST_ASKED, now.after(PATIENCE));
+        let Some(guest) = self.slots.get_mut(place(path)).filter(|guest| room && guest.is_at(path)) else {
+            return false;
+        };
+        guest.until = until;
+        self.asked.push_back((until, *path));
+        true
+    }
+
+    /// The next client that was kept for long enough.
+    pub(super) fn next_kept(&mut self, now: Time) -> Option<Path> {
+        self.asked.pop_front_if(|(until, _)| *until <= now).map(|(_, path)| path)
     }
 
     /// Forgets a client, if it is one of these.
@@ -111,7 +153,12 @@ impl Guests {
         let Some(guest) = self.find(path) else { return };
         let key = (guest.way, guest.path.client);
         self.places.remove(&key);
-        self.slots.remove((path.link & !GUEST) as usize);
+        self.slots.remove(place(path));
+    }
+
+    /// A client is kept for a moment yet.
+    pub(super) fn is_kept(&self, path: &Path, now: Time) -> bool {
+        self.find(path).is_some_and(|guest| guest.until > now)
     }
 
     /// The listener and the address by which a client is reached.
@@ -121,7 +168,18 @@ impl Guests {
 
     /// Another may have its place by now.
     fn find(&self, path: &Path) -> Option<&Guest> {
-        let guest = self.slots.get((path.link & !GUEST) as usize).filter(|_| is_guest(path))?;
-        (guest.path == Path { transport: Transport::Udp, ..*path }).then_some(guest)
+        self.slots.get(place(path)).filter(|guest| guest.is_at(path))
     }
+}
+
+impl Guest {
+    /// This is its path, in clear or under DTLS.
+    fn is_at(&self, path: &Path) -> bool {
+        is_guest(path) && self.path == Path { transport: Transport::Udp, ..*path }
+    }
+}
+
+/// The place of a client among the guests of its worker.
+fn place(path: &Path) -> usize {
+    (path.link & ((1 << PLACE) - 1)) as usize
 }

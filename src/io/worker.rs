@@ -132,6 +132,7 @@ impl Worker {
         let (mail, door) = MailBox::new()?;
         epoll.add(&door, Source::Mail.token())?;
         let mail = Arc::new(mail);
+        let place = commons.enter(Arc::clone(&mail));
         let listeners = sockets.udp;
         for (listener, index) in listeners.iter().zip(0..) {
             epoll.add(&listener.sockets.control, Source::Control(index).token())?;
@@ -144,7 +145,7 @@ impl Worker {
             turning: None,
             relays: Relays::new(Rc::clone(&epoll), options),
             streams: Streams::new(Rc::clone(&epoll), Arc::clone(&commons), sockets.streams, now.time)?,
-            place: commons.enter(Arc::clone(&mail)),
+            place,
             mail,
             door,
             roamers: Roamers::default(),
@@ -152,7 +153,7 @@ impl Worker {
             epoll,
             events: Events::new(EVENTS),
             listeners,
-            guests: Guests::default(),
+            guests: Guests::of(place),
             guest: None,
             dtls,
             brought: Brought::default(),
@@ -229,6 +230,7 @@ impl Worker {
             self.drain();
         }
         self.tend_sessions();
+        self.tend_guests();
         self.streams.resume();
         self.tcp.resume();
         while let Some(index) = self.next_idle() {

@@ -4,6 +4,7 @@ use crate::certificates::*;
 use crate::client::{Client, Heard, Records};
 use crate::harness::*;
 use crate::proxy::binary;
+use crate::roaming;
 use hairpin::wire::Method;
 use openssl::ssl::{ErrorCode, HandshakeError, Ssl, SslContext, SslMethod, SslSession, SslStream, SslVerifyMode};
 use openssl::x509::X509;
@@ -563,13 +564,19 @@ fn every_worker_serves_dtls() {
 
 /// A server for clients that come by a proxy at 127.0.0.1, in datagrams and under DTLS.
 fn behind() -> (Server, SocketAddr, Authority, Folder) {
+    behind_with("1")
+}
+
+/// The same with so many workers.
+fn behind_with(workers: &str) -> (Server, SocketAddr, Authority, Folder) {
     let (authority, folder, setup) = (Authority::new(), Folder::new(), Setup::new());
     let at = SocketAddr::new(setup.ip, free_port());
     let setup = setup
         .certificates(&[authority.issue(&folder, "first", NAME)])
         .set("listen.extra", &quoted(&format!("proxy+udp+dtls://{at}")))
         .set("proxy.from", &quoted("127.0.0.1"))
-        .set("workers", "1");
+        .set("protocol.mobility", "true")
+        .set("workers", workers);
     (setup.start(), at, authority, folder)
 }
 
@@ -624,6 +631,30 @@ fn a_goodbye_by_a_proxy_ends_one_session() {
     }
     server.err.wait_for("allocation ended client=203.0.113.1:1000");
     assert_eq!(other.refresh(600), None);
+}
+
+/// MICE-004, PROXY-011: under DTLS clients behind a proxy roam from worker to worker as well.
+#[test]
+fn clients_under_dtls_roam_behind_a_proxy() {
+    let (_server, at, authority, _folder) = behind_with("2");
+    let dtls = Dtls::of(&authority);
+    let peer = peer();
+    let mut client = by_proxy(&dtls, &Wire::to(at).socket, "203.0.113.1:1000");
+    let (relayed, mut ticket) = roaming::mobile(&mut client);
+    client.bind(0x4000, peer.local_addr().unwrap());
+    for number in 0..20 {
+        let name = format!("203.0.113.1:{}", 2000 + number);
+        let socket = Wire::to(at).socket;
+        let mut next = match number % 2 {
+            0 => by_proxy(&dtls, &socket, &name),
+            _ => Client::with_socket(socket, at).behind(binary(2, &name, &[])).named(ALICE),
+        };
+        ticket = roaming::show(&mut next, &ticket).expect("the ticket is good everywhere");
+        roaming::flows(&mut client, &peer, relayed);
+        roaming::flows(&mut next, &peer, relayed);
+        assert_eq!(client.refresh(600), Some(437));
+        client = next;
+    }
 }
 
 /// TLS-003, PROXY-001: a cookie is good for the client that was named when it was sent, and for no other of its proxy.

@@ -3,6 +3,7 @@
 use crate::certificates::{Authority, shake_on};
 use crate::client::{Answer, Client, Heard};
 use crate::harness::*;
+use crate::roaming::{CROWD, flows, mobile, passes_over, show};
 use hairpin::wire::{Class, Method, Writer, attribute};
 use rustls::ClientConnection;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -370,6 +371,58 @@ fn an_allocation_follows_another_at_once() {
                 None
             }
         });
+    }
+}
+
+/// MICE-004, MICE-010, PROXY-011: clients behind a proxy roam as others do, to whatever worker the proxy's datagrams go, and
+/// from there to one without a proxy and back.
+#[test]
+fn clients_behind_a_proxy_roam_from_worker_to_worker_without_losing_a_packet() {
+    let scene = Scene::with(|setup| setup.set("protocol.mobility", "true").set("workers", "2"));
+    let by_proxy = |port: u16| scene.datagrams(binary(2, &format!("203.0.113.9:{port}"), &[]));
+    let peer = peer();
+    for _ in 0..CROWD {
+        let mut client = by_proxy(1000);
+        let (relayed, mut ticket) = mobile(&mut client);
+        client.bind(0x4000, peer.local_addr().unwrap());
+        // The same name by another socket of the proxy's is another 5-tuple too.
+        for next in [by_proxy(1000), by_proxy(2000), scene.server.alice(), by_proxy(1000)] {
+            let mut next = next.named(ALICE);
+            ticket = show(&mut next, &ticket).expect("the ticket is good everywhere");
+            flows(&mut client, &peer, relayed);
+            passes_over(&mut client, &mut next, &peer, relayed);
+            flows(&mut next, &peer, relayed);
+            assert_eq!(next.refresh(600), None);
+            assert_eq!(client.refresh(600), Some(437));
+            client = next;
+        }
+        assert_eq!(client.refresh(0), None);
+    }
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        scene.server.err.wait_for("allocation came from another worker");
+    }
+}
+
+/// MICE-006, MICE-018, PROXY-011: what another worker expects of a client behind a proxy ends with its next 5-tuple, and
+/// then the client may begin anew; and so may one whose ticket is refused.
+#[test]
+fn a_5_tuple_by_a_proxy_that_was_never_used_is_forgotten_everywhere() {
+    let scene = Scene::with(|setup| setup.set("protocol.mobility", "true").set("workers", "2"));
+    let by_proxy = || scene.datagrams(binary(2, CLAIMED, &[])).named(ALICE);
+    let peer = peer();
+    let mut client = by_proxy();
+    let (relayed, first) = mobile(&mut client);
+    let mut ticket = first.clone();
+    client.bind(0x4000, peer.local_addr().unwrap());
+    for _ in 0..CROWD {
+        let mut next = by_proxy();
+        ticket = show(&mut next, &ticket).expect("the ticket is good everywhere");
+        let mut other = by_proxy();
+        ticket = show(&mut other, &ticket).expect("the ticket is good everywhere");
+        assert_eq!(next.refresh(600), Some(437));
+        assert!(next.try_allocate().is_ok());
+        assert_eq!(show(&mut by_proxy(), &first), Err(400), "an old ticket");
+        flows(&mut client, &peer, relayed);
     }
 }
 

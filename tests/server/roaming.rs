@@ -7,23 +7,23 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 /// How many clients roam between two workers: that all of them stay with theirs is less than one chance in a million.
-const CROWD: usize = 20;
+pub const CROWD: usize = 20;
 
 /// Allocates with a ticket; the relayed address and the ticket.
-fn mobile(client: &mut Client) -> (SocketAddr, Vec<u8>) {
+pub fn mobile(client: &mut Client) -> (SocketAddr, Vec<u8>) {
     let answer = client.allocate_with(|w| _ = w.attribute(attribute::MOBILITY_TICKET, &[]));
     assert_eq!(answer.code(), None, "Allocate succeeds");
     (answer.xor(attribute::XOR_RELAYED_ADDRESS), answer.get(attribute::MOBILITY_TICKET).expect("a ticket"))
 }
 
 /// Shows a ticket: the next one, or the code of the refusal.
-fn show(client: &mut Client, ticket: &[u8]) -> Result<Vec<u8>, u16> {
+pub fn show(client: &mut Client, ticket: &[u8]) -> Result<Vec<u8>, u16> {
     let answer = client.request(Method::REFRESH, |w| _ = w.attribute(attribute::MOBILITY_TICKET, ticket));
     answer.code().map_or_else(|| Ok(answer.get(attribute::MOBILITY_TICKET).expect("a new ticket")), Err)
 }
 
 /// A payload each way by the client's channel.
-fn flows(client: &mut Client, peer: &UdpSocket, relayed: SocketAddr) {
+pub fn flows(client: &mut Client, peer: &UdpSocket, relayed: SocketAddr) {
     client.send_channel(0x4000, b"up");
     assert_eq!(receive(peer), (b"up".to_vec(), relayed));
     peer.send_to(b"down", relayed).unwrap();
@@ -96,7 +96,7 @@ fn clients_roam_from_worker_to_worker_without_losing_a_packet() {
 }
 
 /// Media in both directions while the client begins to use its next 5-tuple.
-fn passes_over(client: &mut Client, next: &mut Client, peer: &UdpSocket, relayed: SocketAddr) {
+pub fn passes_over(client: &mut Client, next: &mut Client, peer: &UdpSocket, relayed: SocketAddr) {
     const MANY: u8 = 50;
     let large = |number: u8| [&[number][..], &[0xEE; 1100]].concat();
     for number in 0..MANY {

@@ -33,20 +33,34 @@ impl Worker {
         part: (usize, usize),
     ) {
         let listener = &self.listeners[way.link as usize];
-        let (served, guest) = ((listener.plain, listener.dtls), self.guests.enter(way, client));
+        let served = (listener.plain, listener.dtls);
+        let Some(guest) = self.guests.enter(way, client) else { return self.server.count_drop(Reason::TooMany) };
         self.guest = Some(guest);
         self.take_part(guest, served, datagram, part);
         self.guest = None;
         self.forget_guest(&guest);
     }
 
-    /// Forgets a guest of whom nothing is kept: neither an allocation nor a session, in clear or under DTLS.
+    /// Whether a client can be reached for as long as it takes to ask another worker about it.
+    pub(super) fn may_wait(&mut self, path: &Path) -> bool {
+        !is_guest(path) || self.guests.keep(path, self.now.time)
+    }
+
+    /// Forgets guests of whom another worker had nothing good to say.
+    pub(super) fn tend_guests(&mut self) {
+        while let Some(path) = self.guests.next_kept(self.now.time) {
+            self.forget_guest(&path);
+        }
+    }
+
+    /// Forgets a guest of whom nothing is kept: neither an allocation, here or on its way here, nor a session.
     pub(super) fn forget_guest(&mut self, path: &Path) {
         let [plain, sealed] = [Transport::Udp, Transport::Dtls].map(|transport| Path { transport, ..*path });
         // Who is being served may have lost an allocation to get another.
         let kept = || {
             self.guest == Some(plain)
-                || self.server.has_allocation(&plain)
+                || self.roamers.lives_on(&self.server, &plain)
+                || self.guests.is_kept(path, self.now.time)
                 || self.dtls.as_ref().is_some_and(|dtls| dtls.has(&sealed))
         };
         if is_guest(path) && !kept() {

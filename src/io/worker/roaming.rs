@@ -63,12 +63,13 @@ impl Roamers {
 }
 
 impl Worker {
-    /// What a client claims is not here. Who comes by a proxy over UDP is known to one worker alone.
+    /// What a client claims is not here.
     pub(super) fn ask_elsewhere(&mut self, path: Path, claim: Claim, packet: Vec<u8>) {
-        let home = self.commons.claimed(claim).filter(|home| *home != self.place && !is_guest(&path));
+        let home = self.commons.claimed(claim).filter(|home| *home != self.place);
         match (home, claim) {
             (None, _) => self.take_stray(path, &packet),
             (Some(home), Claim::Connection(_)) => self.hand_over(path, home, packet),
+            (Some(_), Claim::Ticket(_)) if !self.may_wait(&path) => self.server.count_drop(Reason::TooMany),
             (Some(home), Claim::Ticket(_)) => {
                 self.post(home, Roaming::Packet { host: self.place, path, packet, shows_ticket: true });
             }
@@ -109,7 +110,10 @@ impl Worker {
             Roaming::Expect { home, path } => self.post(home, Roaming::Closed { path }),
             Roaming::Answer { path, message } => self.send(path, &message),
             Roaming::Closed { path } => self.server.handle_event(self.now, Event::Closed { path }),
-            Roaming::Leave { path } => _ = self.roamers.homes.remove(&path),
+            Roaming::Leave { path } => {
+                self.roamers.homes.remove(&path);
+                self.forget_guest(&path);
+            }
             Roaming::Allocation { migrant, relays } => self.take_in(*migrant, relays),
         }
     }
@@ -122,7 +126,7 @@ impl Worker {
     /// A client is at this 5-tuple: its connection has not ended.
     fn is_there(&self, path: &Path) -> bool {
         match path.transport {
-            Transport::Udp => true,
+            Transport::Udp => !is_guest(path) || self.guests.way(path).is_some(),
             Transport::Dtls => self.dtls.as_ref().is_some_and(|dtls| dtls.has(path)),
             Transport::Tcp | Transport::Tls => self.streams.has(path),
         }
