@@ -1,4 +1,9 @@
 //! Clients that come by a proxy: who they are, and by which way they are reached.
+//!
+//! A proxy is believed by its address. Limits count the client that it names and never the proxy: all of its clients would
+//! share one budget, and a few of them could use it up. Over UDP an address can be spoofed, so whoever can send from that of
+//! a proxy has any number of names, as whoever can send from any address has where there is no proxy. That is told nothing
+//! and proves nothing, and each datagram costs what a stranger's does: strangers are not remembered.
 
 use super::stream::StreamListener;
 use super::sys::set_option;

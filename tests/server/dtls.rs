@@ -451,6 +451,29 @@ fn a_hundred_thousand_spoofed_hellos_leave_nothing() {
     flows(&mut Dtls::of(&authority).alice(server.addr));
 }
 
+/// TLS-003, SEC-36, PROXY-011: a hundred thousand clients that a proxy names, and that say hello, leave nothing.
+#[test]
+fn a_hundred_thousand_claimed_hellos_leave_nothing() {
+    let (server, at, authority, _folder) = behind();
+    let (hello, socket) = (hello(), Wire::to(at).socket);
+    let mut cookies = std::collections::HashSet::new();
+    let mut say = |numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            let client = SocketAddr::from((Ipv4Addr::from(0xCB00_0000 | number), 4000));
+            socket.send(&[binary(2, &client.to_string(), &[]), hello.clone()].concat()).unwrap();
+            let mut answer = [0; 2048];
+            let count = socket.recv(&mut answer).unwrap();
+            assert!(cookies.insert(hello_verify(&answer[..count]).to_vec()), "every cookie is another");
+        }
+    };
+    say(0..2_000);
+    let before = server.memory();
+    say(2_000..102_000);
+    let grown = server.memory().saturating_sub(before);
+    assert!(grown < 1024, "{grown} KiB");
+    flows(&mut by_proxy(&Dtls::of(&authority), &socket, "203.0.113.1:1000"));
+}
+
 /// SEC-43: handshakes of one source that are begun and left are few in a second.
 #[test]
 fn a_source_has_few_handshakes_in_a_second() {

@@ -449,16 +449,28 @@ fn datagrams_without_a_good_header_are_dropped_unheard() {
     good.hears_nothing();
     assert!(elsewhere.recv(&mut [0; 100]).is_err(), "nobody but the proxy is heard");
     eventually("what was dropped is counted", || {
-        scene.server.signal("USR1");
-        let told = format!("proxy_header={}", all.len() + 1);
-        scene.server.err.text().contains(&told).then_some(())
+        (dropped(&scene.server, "proxy_header") as usize == all.len() + 1).then_some(())
     });
     let mut plain = Client::udp(scene.server.addr);
     plain.send_raw(&[binary(2, CLAIMED, &[]), binding()].concat());
     plain.hears_nothing();
 }
 
-/// SEC-36, PROXY-011: clients that a proxy names and that prove nothing leave nothing behind.
+/// How many packets were dropped for this reason, as the server tells it now.
+fn dropped(server: &Server, reason: &str) -> u32 {
+    const STATUS: &str = "user space: status";
+    let before = server.err.text().matches(STATUS).count();
+    server.signal("USR1");
+    let told = eventually("the server to tell", || {
+        let text = server.err.text();
+        text.lines().filter(|line| line.contains(STATUS)).nth(before).map(ToOwned::to_owned)
+    });
+    let count = told.split([' ', '"']).find_map(|word| word.strip_prefix(reason)?.strip_prefix('='));
+    count.map_or(0, |count| count.parse().unwrap())
+}
+
+/// SEC-36, PROXY-011: clients that a proxy names and that prove nothing leave nothing behind, and neither do broken
+/// headers.
 #[test]
 fn a_hundred_thousand_claimed_clients_leave_the_memory_as_it_was() {
     let scene = Scene::with(|setup| setup.set("workers", "1"));
@@ -474,7 +486,9 @@ fn a_hundred_thousand_claimed_clients_leave_the_memory_as_it_was() {
             before = scene.server.memory();
         }
         let client = SocketAddr::from((std::net::Ipv4Addr::from(0xCB00_0000 | n), 4000));
-        socket.send_to(&[binary(2, &client.to_string(), &[]), request.clone()].concat(), scene.behind).unwrap();
+        let header = binary(2, &client.to_string(), &[4, 0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        socket.send_to(&header[..n as usize % header.len()], scene.behind).unwrap();
+        socket.send_to(&[header, request.clone()].concat(), scene.behind).unwrap();
         let mut buffer = vec![0; 600];
         if let Ok(len) = socket.recv(&mut buffer) {
             buffer.truncate(len);
@@ -486,6 +500,50 @@ fn a_hundred_thousand_claimed_clients_leave_the_memory_as_it_was() {
     assert!(answered > 90_000, "{answered} answers");
     let grown = scene.server.memory().saturating_sub(before);
     assert!(grown < 2048, "{grown} KiB for 90 000 clients that proved nothing");
+    eventually("what was broken is counted", || (dropped(&scene.server, "proxy_header") > 90_000).then_some(()));
+}
+
+/// SEC-36, MICE-018, PROXY-011: a ticket makes a worker ask another one, and remember who is to be answered: for a moment,
+/// and no more than so many.
+#[test]
+fn a_ticket_that_is_shown_by_many_claimed_clients_costs_little() {
+    if std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1) {
+        return;
+    }
+    let scene = Scene::with(|setup| setup.set("protocol.mobility", "true").set("workers", "2"));
+    let mut alice = scene.datagrams(binary(2, CLAIMED, &[]));
+    let (_, ticket) = mobile(&mut alice);
+    let request = alice.bare(Method::REFRESH, |w| _ = w.attribute(attribute::MOBILITY_TICKET, &ticket));
+    // Some of these reach the worker that must ask.
+    let sockets: Vec<UdpSocket> = (0..8).map(|_| UdpSocket::bind((scene.proxy, 0)).unwrap()).collect();
+    let mut claim = 0xCB00_0000_u32;
+    let mut show_many = |count: u32| {
+        for socket in sockets.iter().cycle().take(count as usize) {
+            claim += 1;
+            let client = SocketAddr::from((std::net::Ipv4Addr::from(claim), 4000));
+            socket.send_to(&[&binary(2, &client.to_string(), &[])[..], &request].concat(), scene.behind).unwrap();
+        }
+    };
+    let mut reach_the_bound = || {
+        let before = dropped(&scene.server, "too_many");
+        eventually("the most that may wait", || {
+            show_many(2000);
+            (dropped(&scene.server, "too_many") > before).then_some(())
+        });
+    };
+    reach_the_bound();
+    let before = scene.server.memory();
+    for _ in 0..5 {
+        reach_the_bound();
+    }
+    let grown = scene.server.memory().saturating_sub(before);
+    assert!(grown < 2048, "{grown} KiB");
+    // After that moment a good one is heard, wherever it lands.
+    let mut ticket = ticket;
+    for _ in 0..CROWD {
+        let mut next = scene.datagrams(binary(2, CLAIMED, &[]));
+        ticket = show(&mut next, &ticket).expect("the ticket is good");
+    }
 }
 
 /// A file of coturn's: its own option for the port, and ours for who may use it, without which it does not start.
