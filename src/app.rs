@@ -22,7 +22,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hosts::Hosts;
 pub use listen::certificates;
 use listen::{acceptor, dtls_acceptor, listen_address, remedy, web};
-use options::{ledger, options, rules};
+use options::{connection_limits, ledger, options, rules};
 use realms::{credentials, nonces, realms};
 use ring::rand::{SecureRandom, SystemRandom};
 use std::os::unix::net::UnixStream;
@@ -80,14 +80,9 @@ impl Plan {
         let realms = realms(config, &hosts)?;
         Ok(Self {
             commons: Arc::new(
-                Commons::new(
-                    ledger(config, &realms),
-                    config.limits.connections,
-                    config.limits.source_connections,
-                    kernel,
-                )
-                .with_web(web(config))
-                .with_dtls(dtls.clone()),
+                Commons::new(ledger(config, &realms), connection_limits(&config.limits), kernel)
+                    .with_web(web(config))
+                    .with_dtls(dtls.clone()),
             ),
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref())).collect(),
             setup: Setup {

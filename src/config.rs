@@ -374,6 +374,8 @@ pub struct Limits {
     pub connections: u32,
     /// TCP and TLS connections from one source address.
     pub source_connections: u32,
+    /// TLS and DTLS handshakes that one source address begins in a second.
+    pub source_handshakes: u32,
     /// Socket buffers, bytes.
     pub socket_buffer: u32,
 }

@@ -130,6 +130,21 @@ fn dtls_is_relayed_for_those_who_say_whom_they_trust() {
     relayed_for_those_who_trust("?transport=udp");
 }
 
+/// SEC-43: as many clients of one address as are set up at a time have a session at once, and more where that is allowed.
+#[cfg(feature = "dtls")]
+#[test]
+fn many_clients_of_one_address_are_served_under_dtls() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pairs = [authority.issue(&folder, "leaf", "turn.example")];
+    for (limit, clients) in [("50", 45), ("0", 300)] {
+        let server = Setup::new().certificates(&pairs).set("limits.source-handshakes", limit).start();
+        let url = format!("turns:{}?transport=udp", server.tls);
+        let flags = format!("--workload allocate --clients {clients} --json --insecure --user alice");
+        let document = measured(&url, &flags);
+        assert_eq!(number(&document, "/allocate/done"), f64::from(clients), "{document:#}");
+    }
+}
+
 /// Measures over TLS or DTLS: what is relayed, and whom clients must trust for it.
 fn relayed_for_those_who_trust(transport: &str) {
     let (authority, folder) = (Authority::new(), Folder::new());

@@ -5,6 +5,7 @@ use super::realms::algorithms;
 use super::{redirect, workers};
 use crate::auth::peers::Rules;
 use crate::config::{self, Config};
+use crate::io;
 use crate::turn::limits::{Ledger, Quotas, Share};
 use crate::turn::realm::Realm;
 use crate::turn::{Addresses, DefaultFamily, Options};
@@ -54,6 +55,15 @@ pub(super) fn options(config: &Config, hosts: &Hosts) -> Options {
         routes: false,
         check_origin: protocol.check_origin,
         redirect: redirect::of(config, hosts),
+    }
+}
+
+/// How many connections and handshakes there may be.
+pub(super) fn connection_limits(limits: &config::Limits) -> io::Limits {
+    io::Limits {
+        connections: limits.connections,
+        source_connections: limits.source_connections,
+        source_handshakes: limits.source_handshakes,
     }
 }
 

@@ -401,6 +401,7 @@ fn blank_limits() -> Limits {
         unauthenticated: 0,
         connections: 0,
         source_connections: 0,
+        source_handshakes: 0,
         socket_buffer: 0,
     }
 }

@@ -217,9 +217,11 @@ pub(crate) static KEYS: &[Key] = &[
         "Requests without credentials that are answered, in a second and for one source address, which the workers share out evenly.")
         .coturn(&[how("unauthorized-ratelimit", How::As("10")), same("unauthorized-ratelimit-rps")]),
     key("limits.connections", Count(|d| &mut d.config.limits.connections, 0, u32::MAX), &["10000"],
-        "TCP and TLS connections in all."),
+        "TCP and TLS connections and DTLS sessions in all."),
     key("limits.source-connections", Count(|d| &mut d.config.limits.source_connections, 0, u32::MAX), &["1000"],
-        "TCP and TLS connections from one source address."),
+        "TCP and TLS connections and DTLS sessions of one source address."),
+    key("limits.source-handshakes", Count(|d| &mut d.config.limits.source_handshakes, 0, u32::MAX), &["50"],
+        "TLS and DTLS handshakes that one source address may begin in a second, and those of DTLS that it may have unfinished. Each costs about a millisecond of signing."),
     key("limits.socket-buffer", Size(|d| &mut d.config.limits.socket_buffer), &["2MiB"],
         "Buffers of a UDP socket. 0: the system's.")
         .coturn(&[same("sock-buf-size")]),

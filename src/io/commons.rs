@@ -19,6 +19,7 @@ pub struct Commons {
     claims: Mutex<HashMap<Claim, usize>>,
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
+    source_handshakes: u32,
     kernel: Option<Kernel>,
     web: Web,
     dtls: Option<Arc<dtls::Acceptor>>,
@@ -32,8 +33,16 @@ struct Member {
     mail: Arc<MailBox>,
 }
 
-/// TLS handshakes of one source in a second: each costs a worker about a millisecond of signing.
-const HANDSHAKES: u32 = 50;
+/// How many connections and handshakes there may be; zero means any number.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// Connections of stream clients and sessions of DTLS.
+    pub connections: u32,
+    /// Those of one source.
+    pub source_connections: u32,
+    /// Handshakes of one source in a second: each costs a worker about a millisecond of signing.
+    pub source_handshakes: u32,
+}
 
 /// A bound socket that waits for whoever shows its token.
 #[derive(Debug)]
@@ -46,24 +55,23 @@ pub(crate) struct Deposit {
 /// How many connections stream clients have.
 #[derive(Debug)]
 struct Connections {
-    limit: u32,
-    source_limit: u32,
+    limits: Limits,
     total: u32,
     sources: HashMap<u128, u32>,
 }
 
 impl Commons {
-    /// Nothing is taken yet. A limit of zero means none.
+    /// Nothing is taken yet.
     #[must_use]
-    pub fn new(ledger: Ledger, connections: u32, source_connections: u32, kernel: Option<Kernel>) -> Self {
-        let connections =
-            Connections { limit: connections, source_limit: source_connections, total: 0, sources: HashMap::new() };
+    pub fn new(ledger: Ledger, limits: Limits, kernel: Option<Kernel>) -> Self {
+        let connections = Connections { limits, total: 0, sources: HashMap::new() };
         Self {
+            source_handshakes: limits.source_handshakes,
             ledger: Mutex::new(ledger),
             deposits: Mutex::default(),
             claims: Mutex::default(),
             connections: Mutex::new(connections),
-            handshakes: Mutex::new(Sources::new(HANDSHAKES)),
+            handshakes: Mutex::new(Sources::new(limits.source_handshakes)),
             kernel,
             web: Web::default(),
             dtls: None,
@@ -166,7 +174,7 @@ impl Commons {
     /// Counts one more connection, if there may be one. Whose it is, is told by [`Commons::attribute`].
     pub(crate) fn connect(&self) -> Result<(), Reason> {
         let mut all = lock(&self.connections);
-        if all.limit != 0 && all.total >= all.limit {
+        if all.limits.connections != 0 && all.total >= all.limits.connections {
             return Err(Reason::SourceRate);
         }
         all.total += 1;
@@ -176,7 +184,7 @@ impl Commons {
     /// Counts a connection as one of this address, if it may have one more.
     pub(crate) fn attribute(&self, source: IpAddr) -> Result<(), Reason> {
         let mut all = lock(&self.connections);
-        let (source, limit) = (network(source), all.source_limit);
+        let (source, limit) = (network(source), all.limits.source_connections);
         let count = all.sources.entry(source).or_default();
         if limit != 0 && *count >= limit {
             return Err(Reason::SourceRate);
@@ -185,7 +193,12 @@ impl Commons {
         Ok(())
     }
 
-    /// Counts one TLS handshake of this address; false if it has had enough.
+    /// A source that has begun so many handshakes and not finished them may begin another: in all, as many as in a second.
+    pub(crate) fn may_be_unfinished(&self, handshakes: usize) -> bool {
+        self.source_handshakes == 0 || handshakes < self.source_handshakes as usize
+    }
+
+    /// Counts one handshake of this address; false if it has had enough.
     pub(crate) fn admit_handshake(&self, source: IpAddr, now: Time) -> bool {
         lock(&self.handshakes).admit(source, now)
     }

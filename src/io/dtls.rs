@@ -26,8 +26,6 @@ pub const SERVED: bool = cfg!(feature = "dtls");
 
 /// Handshakes of a worker that may be unfinished.
 const HALF_OPEN: usize = 1000;
-/// Those of one source.
-const HALF_OPEN_OF_SOURCE: usize = 16;
 /// Datagrams that a handshake may take: those of its two flights, in fragments, lost and sent again. What comes early of
 /// the next epoch is kept meanwhile.
 const DATAGRAMS: u32 = 48;
@@ -166,6 +164,9 @@ impl Sessions {
         if brought.over {
             self.all.remove(&path);
         }
+        if established == Some(false) && self.all.get_mut(&path).is_none_or(|client| client.half_open().is_none()) {
+            self.half_open.retain(|other| *other != path);
+        }
         true
     }
 
@@ -221,7 +222,7 @@ impl Sessions {
     /// A place for one more handshake, if there is one.
     fn admit(&self, path: &Path, now: Time) -> Option<Place> {
         let of_source = self.half_open.iter().filter(|other| other.client.ip() == path.client.ip()).count();
-        if self.half_open.len() >= HALF_OPEN || of_source >= HALF_OPEN_OF_SOURCE {
+        if self.half_open.len() >= HALF_OPEN || !self.commons.may_be_unfinished(of_source) {
             return None;
         }
         let mut place = Place::take(&self.commons)?;
