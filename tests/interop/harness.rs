@@ -42,6 +42,8 @@ pub(crate) enum Need {
     Spaces,
     /// Something in which hairpin goes beyond coturn.
     Hairpin(&'static str),
+    /// A client that speaks DTLS, compiled into the tests.
+    DtlsClient,
 }
 
 /// Ends the test, as passed, where something it needs is missing; says so in one line.
@@ -75,6 +77,7 @@ impl Need {
             Self::Ipv6 => has_ipv6(),
             Self::Spaces => Space::allowed(),
             Self::Hairpin(_) => !is_coturn(),
+            Self::DtlsClient => cfg!(feature = "dtls-interop"),
         }
     }
 
@@ -85,6 +88,7 @@ impl Need {
             Self::Ipv6 => "the address ::1".to_owned(),
             Self::Spaces => "the right to make network namespaces (root)".to_owned(),
             Self::Hairpin(feature) => format!("a server with {feature}"),
+            Self::DtlsClient => "a build with `--features dtls-interop`".to_owned(),
         }
     }
 }

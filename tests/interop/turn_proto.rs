@@ -1,4 +1,4 @@
-//! The `turn-client-proto` client, and its TLS over rustls.
+//! The `turn-client-proto` client, its TLS over rustls, and its DTLS over OpenSSL in a build that has it.
 //!
 //! It does no I/O itself: a [`Session`] moves its bytes and keeps what it tells.
 
@@ -20,10 +20,19 @@ use turn_client_proto::types::{self, AddressFamily, TransportType, TurnCredentia
 use turn_client_proto::udp::TurnClientUdp;
 use turn_client_rustls::TurnClientRustls;
 
-use super::harness::Need::{Hairpin, Ipv6};
+use super::harness::Need::{DtlsClient, Hairpin, Ipv6, Tool};
 use super::harness::{Echo, Login, Server, is_coturn};
 
+#[cfg(not(feature = "dtls-interop"))]
 turn_client_proto::impl_client!(Client, (Udp, TurnClientUdp), (Tcp, TurnClientTcp), (Tls, TurnClientRustls));
+#[cfg(feature = "dtls-interop")]
+turn_client_proto::impl_client!(
+    Client,
+    (Udp, TurnClientUdp),
+    (Tcp, TurnClientTcp),
+    (Tls, TurnClientRustls),
+    (Dtls, turn_client_openssl::TurnClientOpensslTls)
+);
 
 /// How long anything may take.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -49,6 +58,19 @@ fn an_allocation_relays_and_ends_over_tcp() {
 fn an_allocation_relays_and_ends_over_tls() {
     let server = Server::start(Login::User);
     whole_life(&mut Session::tls(&server, config(Login::User)));
+}
+
+/// TLS-001, TLS-002, TLS-004, FRAME-021: with a key of either kind, on both ports.
+#[test]
+fn an_allocation_relays_and_ends_over_dtls() {
+    requires!(DtlsClient, Tool("openssl"));
+    #[cfg(feature = "dtls-interop")]
+    for certificate in [super::certificate::Certificate::ecdsa, super::certificate::Certificate::rsa] {
+        let server = Server::start_with(Login::User, certificate);
+        for at in [server.plain(), server.secure()] {
+            whole_life(&mut Session::dtls(&server, at, config(Login::User)));
+        }
+    }
 }
 
 /// TCP-001, TCP-005, TCP-013.
@@ -252,11 +274,9 @@ struct Session {
 impl Session {
     /// A client over UDP.
     fn udp(server: &Server, config: TurnConfig) -> Self {
-        let socket = UdpSocket::bind((LOCALHOST, 0)).unwrap();
-        socket.set_read_timeout(Some(LOOK)).unwrap();
-        let local = socket.local_addr().unwrap();
+        let (local, socket) = bind();
         let client = TurnClientUdp::allocate(local, server.plain(), config);
-        Self::new(client.into(), server.plain(), local, Socket::Udp(socket))
+        Self::new(client.into(), server.plain(), local, socket)
     }
 
     /// A client over TCP.
@@ -280,6 +300,20 @@ impl Session {
         let name = ServerName::try_from("localhost").unwrap();
         let client = TurnClientRustls::allocate(local, server.secure(), config, name, Arc::new(tls));
         Self::new(client.into(), server.secure(), local, socket)
+    }
+
+    /// A client over DTLS that trusts the test's authority only.
+    #[cfg(feature = "dtls-interop")]
+    fn dtls(server: &Server, at: SocketAddr, config: TurnConfig) -> Self {
+        use openssl::ssl::{SslContext, SslMethod, SslVerifyMode};
+        let (local, socket) = bind();
+        let mut dtls = SslContext::builder(SslMethod::dtls_client()).unwrap();
+        dtls.set_ca_file(server.authority()).unwrap();
+        dtls.set_verify(SslVerifyMode::PEER);
+        dtls.verify_param_mut().set_host("localhost").unwrap();
+        let client =
+            turn_client_openssl::TurnClientOpensslTls::allocate(TransportType::Udp, local, at, config, dtls.build());
+        Self::new(client.into(), at, local, socket)
     }
 
     /// A client that has sent nothing yet.
@@ -445,6 +479,13 @@ impl Session {
             self.data.push_back((data.peer, data.data().to_vec()));
         }
     }
+}
+
+/// A UDP socket, with its local address.
+fn bind() -> (SocketAddr, Socket) {
+    let socket = UdpSocket::bind((LOCALHOST, 0)).unwrap();
+    socket.set_read_timeout(Some(LOOK)).unwrap();
+    (socket.local_addr().unwrap(), Socket::Udp(socket))
 }
 
 /// A TCP connection to the server, with its local address.
