@@ -3,6 +3,8 @@
 //! The engine does no I/O: a datagram goes in, messages and datagrams come out. It keeps nothing of a client that has not
 //! sent back the cookie that it was sent; of one that has, no more than so many beginnings, and not for longer than ten
 //! seconds, until its handshake is over.
+//!
+//! [`Sessions`] is told the time and given its [`Engine`]: a test turns a minute by hand, with an engine that has no keys.
 
 #[cfg(feature = "dtls")]
 mod engine;
@@ -36,32 +38,31 @@ const IDLE: Duration = Duration::from_secs(60);
 
 /// Byte strings one after another, in buffers that are used again.
 #[derive(Debug, Default)]
-pub(super) struct Parts {
+pub struct Parts {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Parts {
     /// Adds one.
-    #[cfg_attr(not(feature = "dtls"), expect(dead_code, reason = "no engine has anything to add"))]
-    pub(super) fn push(&mut self, part: &[u8]) {
+    pub fn push(&mut self, part: &[u8]) {
         self.bytes.extend_from_slice(part);
         self.ends.push(self.bytes.len());
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).map(|(start, end)| &self.bytes[start..*end])
     }
 
     /// There are none.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
 
     /// Forgets them.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
@@ -69,20 +70,20 @@ impl Parts {
 
 /// What a datagram has brought.
 #[derive(Debug, Default)]
-pub(super) struct Brought {
+pub struct Brought {
     /// What is to be sent to the client.
-    pub(super) wire: Parts,
+    pub wire: Parts,
     /// What the client has said, message by message.
-    pub(super) messages: Parts,
+    pub messages: Parts,
     /// The session is over.
-    pub(super) over: bool,
+    pub over: bool,
     /// Another has taken its place.
-    pub(super) renewed: bool,
+    pub renewed: bool,
 }
 
 impl Brought {
     /// Nothing.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         self.wire.clear();
         self.messages.clear();
         (self.over, self.renewed) = (false, false);
@@ -90,13 +91,13 @@ impl Brought {
 }
 
 /// What begins sessions.
-pub(super) trait Engine {
+pub trait Engine {
     /// Takes a hello from a client without a session; a session once the client has shown that it is where it says.
     fn meet(&mut self, path: &Path, datagram: &[u8], wire: &mut Parts) -> Option<Box<dyn Session>>;
 }
 
 /// One client's session.
-pub(super) trait Session {
+pub trait Session {
     /// Takes a datagram.
     fn hear(&mut self, datagram: &[u8], brought: &mut Brought);
 
@@ -114,7 +115,7 @@ pub(super) trait Session {
 }
 
 /// The sessions of a worker.
-pub(super) struct Sessions {
+pub struct Sessions {
     engine: Box<dyn Engine>,
     commons: Arc<Commons>,
     all: HashMap<Path, Client, foldhash::quality::RandomState>,
@@ -146,13 +147,13 @@ struct Handshake {
 
 impl Sessions {
     /// None yet.
-    pub(super) fn new(engine: Box<dyn Engine>, commons: Arc<Commons>, now: Time) -> Self {
+    pub fn new(engine: Box<dyn Engine>, commons: Arc<Commons>, now: Time) -> Self {
         let (all, half_open, due) = Default::default();
         Self { engine, commons, all, half_open, timers: Timers::new(now), due }
     }
 
     /// Takes a datagram; false if it belongs to nothing.
-    pub(super) fn hear(&mut self, path: Path, datagram: &[u8], now: Time, brought: &mut Brought) -> bool {
+    pub fn hear(&mut self, path: Path, datagram: &[u8], now: Time, brought: &mut Brought) -> bool {
         let established = self.all.get(&path).map(|client| client.session.is_over());
         match established {
             None if is_hello(datagram) => self.meet(path, datagram, now, brought),
@@ -230,19 +231,19 @@ impl Sessions {
     }
 
     /// A client has a session.
-    pub(super) fn has(&self, path: &Path) -> bool {
+    pub fn has(&self, path: &Path) -> bool {
         self.all.contains_key(path)
     }
 
     /// Seals a message for a client; false if it has no session.
-    pub(super) fn say(&mut self, path: &Path, message: &[u8], wire: &mut Parts) -> bool {
+    pub fn say(&mut self, path: &Path, message: &[u8], wire: &mut Parts) -> bool {
         let Some(client) = self.all.get_mut(path) else { return false };
         client.session.session.say(message, wire);
         true
     }
 
     /// Goes on with handshakes, whose last flight may be lost, and gives up those to replace others that take too long.
-    pub(super) fn retransmit(&mut self, now: Time, mut send: impl FnMut(&Path, &Parts)) {
+    pub fn retransmit(&mut self, now: Time, mut send: impl FnMut(&Path, &Parts)) {
         let all = &mut self.all;
         let mut wire = Parts::default();
         self.half_open.retain(|path| {
@@ -257,12 +258,7 @@ impl Sessions {
     }
 
     /// The next client whose time is up, after its goodbye.
-    pub(super) fn next_over(
-        &mut self,
-        now: Time,
-        wire: &mut Parts,
-        has_allocation: impl Fn(&Path) -> bool,
-    ) -> Option<Path> {
+    pub fn next_over(&mut self, now: Time, wire: &mut Parts, has_allocation: impl Fn(&Path) -> bool) -> Option<Path> {
         if self.due.is_empty() {
             self.timers.take(now, &mut self.due);
         }
