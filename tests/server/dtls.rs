@@ -59,6 +59,27 @@ impl Dtls {
         Sealed(self.ssl(name).connect(wire).unwrap_or_else(|error| panic!("no handshake: {error}")))
     }
 
+    /// Shakes hands on this socket, which waits less long than flights do before they are sent again.
+    fn on_and_on(&self, wire: Wire) -> Sealed {
+        let end = Instant::now() + PATIENCE;
+        let mut shaken = self.ssl(NAME).connect(wire.patient(Duration::from_millis(100)));
+        loop {
+            match shaken {
+                Ok(stream) => return Sealed(stream),
+                Err(HandshakeError::WouldBlock(begun)) if Instant::now() < end => shaken = begun.handshake(),
+                Err(error) => panic!("no handshake: {error}"),
+            }
+        }
+    }
+
+    /// Begins a handshake, and leaves.
+    fn leave(&self, wire: Wire) -> UdpSocket {
+        let Err(HandshakeError::WouldBlock(left)) = self.ssl(NAME).connect(Wire { leaves: true, ..wire }) else {
+            panic!("it has left")
+        };
+        left.get_ref().socket.try_clone().unwrap()
+    }
+
     /// Shakes hands.
     fn connect(&self, server: SocketAddr) -> Sealed {
         self.on(Wire::to(server), NAME)
@@ -74,9 +95,11 @@ impl Dtls {
 #[derive(Debug)]
 struct Wire {
     socket: UdpSocket,
-    /// Datagrams that are lost on their way to the client, after that with the cookie.
-    lost: usize,
-    /// It reads nothing after that.
+    /// What of the server's is lost on its way, once.
+    loses: Option<fn(&[u8]) -> bool>,
+    /// What of the client's is lost on its way, once.
+    loses_own: Option<fn(&[u8]) -> bool>,
+    /// It reads nothing after the cookie, which is the first that is heard.
     leaves: bool,
     /// What a proxy puts before each datagram.
     header: Vec<u8>,
@@ -91,14 +114,45 @@ impl Wire {
     fn from(local: SocketAddr, server: SocketAddr) -> Self {
         let socket = UdpSocket::bind(local).unwrap();
         socket.connect(server).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Self::on(socket)
+        Self::on(socket).patient(PATIENCE)
     }
 
     /// On a socket that leads to the server.
     fn on(socket: UdpSocket) -> Self {
-        Self { socket, lost: 0, leaves: false, header: Vec::new(), heard: Vec::new() }
+        Self { socket, loses: None, loses_own: None, leaves: false, header: Vec::new(), heard: Vec::new() }
     }
+
+    /// It waits for so long.
+    fn patient(self, patience: Duration) -> Self {
+        self.socket.set_read_timeout(Some(patience)).unwrap();
+        self
+    }
+}
+
+/// Whether this is the datagram that is lost; there is one.
+fn loses(which: &mut Option<fn(&[u8]) -> bool>, datagram: &[u8]) -> bool {
+    which.take_if(|is_lost| is_lost(datagram)).is_some()
+}
+
+/// The types of the records of a datagram, each with the first byte that it holds.
+fn records(mut datagram: &[u8]) -> Vec<(u8, u8)> {
+    let mut all = Vec::new();
+    while datagram.len() > 13 {
+        all.push((datagram[0], datagram[13]));
+        let len = u16::from_be_bytes([datagram[11], datagram[12]]);
+        datagram = &datagram[13 + usize::from(len)..];
+    }
+    all
+}
+
+/// Holds the ServerHello.
+fn is_first_flight(datagram: &[u8]) -> bool {
+    records(datagram).contains(&(22, 2))
+}
+
+/// Holds the ChangeCipherSpec, and with it the end of a handshake.
+fn is_last_flight(datagram: &[u8]) -> bool {
+    records(datagram).iter().any(|(kind, _)| *kind == 20)
 }
 
 impl Read for Wire {
@@ -109,17 +163,18 @@ impl Read for Wire {
             }
             let count = self.socket.recv(into)?;
             self.heard.push(into[..count].to_vec());
-            // The first answer is the cookie.
-            if self.heard.len() < 2 || self.lost == 0 {
+            if !loses(&mut self.loses, &into[..count]) {
                 return Ok(count);
             }
-            self.lost -= 1;
         }
     }
 }
 
 impl Write for Wire {
     fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
+        if loses(&mut self.loses_own, datagram) {
+            return Ok(datagram.len());
+        }
         let sent = self.socket.send(&[&self.header, datagram].concat())?;
         Ok(sent - self.header.len())
     }
@@ -132,6 +187,14 @@ impl Write for Wire {
 /// A session after its handshake.
 #[derive(Debug)]
 struct Sealed(SslStream<Wire>);
+
+impl Sealed {
+    /// The goodbye of the server, and nothing before it.
+    fn ends(&mut self) -> bool {
+        let mut record = [0; 2048];
+        self.0.ssl_read(&mut record).is_err_and(|error| error.code() == ErrorCode::ZERO_RETURN)
+    }
+}
 
 impl Records for Sealed {
     fn send(&mut self, message: &[u8]) {
@@ -216,6 +279,29 @@ fn clients_under_dtls_are_served() {
     // The one worker has looked at it once it has answered what came later.
     dtls.alice(server.tls).binding();
     assert_eq!(plain.hear_within(Duration::from_millis(1)), None);
+}
+
+/// One client with an allocation and then one without, both of them silent from now on.
+pub struct Silent {
+    holder: Client,
+    idle: Sealed,
+}
+
+impl Silent {
+    /// Both have been heard.
+    pub fn begin(server: &Server, authority: &Authority) -> Self {
+        let dtls = Dtls::of(authority);
+        let mut holder = dtls.alice(server.addr);
+        holder.allocate();
+        Self { holder, idle: dtls.connect(server.addr) }
+    }
+
+    /// The one is told goodbye before so long, and the other goes on.
+    pub fn ends_and_goes_on(mut self, within: Duration) {
+        self.idle.0.get_ref().socket.set_read_timeout(Some(within)).unwrap();
+        assert!(self.idle.ends());
+        assert_eq!(self.holder.refresh(600), None);
+    }
 }
 
 /// RSA and a chain, chosen by name; a second key of the same name for whoever cannot use the first.
@@ -350,8 +436,7 @@ fn a_session_outlives_handshakes_that_fail() {
     flows(&mut client);
     let unwelcome = Dtls::with(&authority, |builder| builder.set_cipher_list("AES128-SHA").unwrap());
     for _ in 0..3 {
-        let wire = Wire::on(socket.try_clone().unwrap());
-        assert!(unwelcome.ssl(NAME).connect(wire).is_err());
+        assert!(unwelcome.ssl(NAME).connect(Wire::on(socket.try_clone().unwrap())).is_err());
         let wire = Wire { leaves: true, ..Wire::on(socket.try_clone().unwrap()) };
         assert!(dtls.ssl(NAME).connect(wire).is_err());
     }
@@ -359,16 +444,100 @@ fn a_session_outlives_handshakes_that_fail() {
     assert_eq!(client.refresh(600), None);
 }
 
-/// TLS-004: the last flight of the server is lost, and comes again.
+/// TLS-004: the first flight of the server is lost, and comes again.
 #[test]
 fn a_lost_flight_is_sent_again() {
     let (server, authority, _folder) = served();
-    let dtls = Dtls::of(&authority);
-    let mut wire = Wire::to(server.addr);
-    wire.lost = 1;
+    let wire = Wire { loses: Some(is_first_flight), ..Wire::to(server.addr) };
     // The client waits for as long as the server needs, and repeats nothing itself.
-    let mut client = Client::with_records(dtls.on(wire, NAME), server.addr).named(ALICE);
-    flows(&mut client);
+    let sealed = Dtls::of(&authority).on(wire, NAME);
+    assert!(sealed.0.get_ref().loses.is_none(), "one was lost");
+    flows(&mut Client::with_records(sealed, server.addr).named(ALICE));
+}
+
+/// TLS-004: the last flight of the server is lost, after which it has a session and the client has none: it is sent again to
+/// a client that repeats its own.
+#[test]
+fn a_lost_last_flight_is_sent_again() {
+    let (server, authority, _folder) = served();
+    let wire = Wire { loses: Some(is_last_flight), ..Wire::to(server.addr) };
+    let sealed = Dtls::of(&authority).on_and_on(wire);
+    let heard = &sealed.0.get_ref().heard;
+    assert_eq!(heard.iter().filter(|datagram| is_last_flight(datagram)).count(), 2);
+    flows(&mut Client::with_records(sealed, server.addr).named(ALICE));
+}
+
+/// TLS-004: the last flight of the client is lost, and either side repeats what it has said.
+#[test]
+fn a_last_flight_that_never_came_is_waited_for() {
+    let (server, authority, _folder) = served();
+    let wire = Wire { loses_own: Some(is_last_flight), ..Wire::to(server.addr) };
+    let sealed = Dtls::of(&authority).on_and_on(wire);
+    assert!(sealed.0.get_ref().loses_own.is_none(), "one was lost");
+    flows(&mut Client::with_records(sealed, server.addr).named(ALICE));
+}
+
+/// TLS-010, SEC-43: what anybody may send in a client's name, alerts among it, is no part of its session and ends nothing.
+#[test]
+fn garbage_and_alerts_in_clear_cost_a_session_nothing() {
+    let (server, authority, _folder) = served();
+    let sealed = Dtls::of(&authority).connect(server.addr);
+    let socket = sealed.0.get_ref().socket.try_clone().unwrap();
+    let mut client = Client::with_records(sealed, server.addr).named(ALICE);
+    let (peer, relayed) = (peer(), client.allocate());
+    client.bind(0x4000, peer.local_addr().unwrap());
+    for datagram in strange_datagrams() {
+        socket.send(&datagram).unwrap();
+        client.send_channel(0x4000, &datagram);
+        assert_eq!(receive(&peer), (datagram, relayed));
+    }
+    peer.send_to(b"back", relayed).unwrap();
+    assert_eq!(client.hear(), Heard::Channel(0x4000, b"back".to_vec()));
+}
+
+/// Records in clear and records that no key has sealed, whole and cut short, of every type and epoch.
+fn strange_datagrams() -> Vec<Vec<u8>> {
+    let record = |kind: u8, epoch: u8, body: &[u8]| {
+        let number = [0, 0, 0, 1, 0, kind];
+        [&[kind, 0xFE, 0xFD, 0, epoch][..], &number, &(body.len() as u16).to_be_bytes(), body].concat()
+    };
+    let (fatal, goodbye, change) = ([2, 40], [1, 0], [1]);
+    // A HelloRequest, a ServerHello, parts of a Finished without an end, and of nothing.
+    let messages: [&[u8]; 4] = [
+        &[0; 12],
+        &[&[2, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4][..], b"what"].concat(),
+        &[&[20, 0xFF, 0xFF, 0xFF, 0, 9, 0, 0, 0, 0, 0, 4][..], b"what"].concat(),
+        &[20, 0, 0, 12, 0, 9, 0, 0, 0, 0, 0, 0],
+    ];
+    let mut all = vec![record(20, 0, &change), record(21, 0, &fatal), record(21, 0, &goodbye), record(23, 0, b"clear")];
+    all.extend(messages.map(|message| record(22, 0, message)));
+    for epoch in [0, 1, 2, 0xFF] {
+        all.extend((20..=63).map(|kind| record(kind, epoch, &[0x5A; 40])));
+        all.push(record(23, epoch, &[]));
+        all.push(record(23, epoch, &[0x5A; 1500]));
+    }
+    let whole = record(21, 1, &[0x5A; 26]);
+    all.extend((1..whole.len()).map(|len| whole[..len].to_vec()));
+    all.push([record(21, 1, &[0x5A; 26]), record(21, 0, &fatal), hello()].concat());
+    all.push([&hello()[..40], &[0xFF; 60]].concat());
+    all
+}
+
+/// TLS-009: what a source has begun and left makes room for others of it once its ten seconds are over; `tests/sessions.rs`
+/// has the rest of what ends by time.
+#[test]
+fn handshakes_that_were_left_make_room_after_ten_seconds() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let setup = Setup::new().certificates(&[authority.issue(&folder, "first", NAME)]);
+    let server = setup.set("workers", "1").set("limits.source-handshakes", "16").start();
+    let dtls = Dtls::of(&authority);
+    let begun = Instant::now();
+    let left: Vec<UdpSocket> = (0..16).map(|_| dtls.leave(Wire::to(server.addr))).collect();
+    let served = || dtls.ssl(NAME).connect(Wire::to(server.addr).patient(Duration::from_millis(500))).ok();
+    assert!(served().is_none(), "its places are taken");
+    eventually("a place to be free", served);
+    assert!(begun.elapsed() > Duration::from_secs(9), "a slow network is not cut off");
+    drop(left);
 }
 
 /// FRAME-022: each record is a message of its own; halves are none.
@@ -479,13 +648,7 @@ fn a_hundred_thousand_claimed_hellos_leave_nothing() {
 fn a_source_has_few_handshakes_in_a_second() {
     let (server, authority, _folder) = served();
     let dtls = Dtls::of(&authority);
-    let left: Vec<UdpSocket> = (0..200)
-        .map(|_| {
-            let wire = Wire { leaves: true, ..Wire::to(server.addr) };
-            let Err(HandshakeError::WouldBlock(left)) = dtls.ssl(NAME).connect(wire) else { panic!("it has left") };
-            left.get_ref().socket.try_clone().unwrap()
-        })
-        .collect();
+    let left: Vec<UdpSocket> = (0..200).map(|_| dtls.leave(Wire::to(server.addr))).collect();
     // The one worker has looked at all of them.
     server.alice().binding();
     let begun = left.iter().filter(|socket| {
@@ -526,9 +689,8 @@ fn handshakes_that_have_begun_cost_little() {
     let early = |number: u8| [&[23, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, number, 0, 1][..], &[0x5A]].concat();
     let many: Vec<u8> = (0..90).flat_map(early).collect();
     let begin = |source: u8| {
-        let wire = Wire { leaves: true, ..Wire::from((Ipv4Addr::new(127, 77, 0, source), 0).into(), server.addr) };
-        let Err(HandshakeError::WouldBlock(left)) = dtls.ssl(NAME).connect(wire) else { panic!("it has left") };
-        left.get_ref().socket.send(&many).unwrap();
+        let wire = Wire::from((Ipv4Addr::new(127, 77, 0, source), 0).into(), server.addr);
+        dtls.leave(wire).send(&many).unwrap();
     };
     begin(1);
     let before = server.memory();

@@ -69,18 +69,21 @@ fn what_is_begun_must_be_finished_within_ten_seconds() {
     assert_eq!(idle.binding(), idle.local(), "between two messages there is more time");
 }
 
-/// FRAME-011: a client that has said something and then nothing is given a minute, one with an allocation as long as
-/// the allocation lasts.
+/// FRAME-011, TLS-010: a client that has said something and then nothing is given a minute, one with an allocation as long
+/// as the allocation lasts; under DTLS too.
 #[test]
 fn a_silent_connection_without_an_allocation_is_closed_after_a_minute() {
     if !has_a_minute() {
         return;
     }
-    let server = Setup::new().start();
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let server = Setup::new().certificates(&[authority.issue(&folder, "one", "turn.example")]).start();
     let mut holder = server.alice_by_tcp();
     holder.allocate();
     let mut idle = Client::tcp(server.addr);
     idle.binding();
+    #[cfg(feature = "dtls")]
+    let silent = crate::dtls::Silent::begin(&server, &authority);
     let end = Instant::now() + Duration::from_secs(75);
     let heard = loop {
         match idle.hear() {
@@ -90,6 +93,8 @@ fn a_silent_connection_without_an_allocation_is_closed_after_a_minute() {
     };
     assert_eq!(heard, Heard::End);
     assert_eq!(holder.refresh(600), None);
+    #[cfg(feature = "dtls")]
+    silent.ends_and_goes_on(Duration::from_secs(15));
 }
 
 /// FRAME-016: a client that takes nothing of what waits for it is given up after a minute, and its place is another's.
