@@ -124,16 +124,20 @@ fn tls_is_relayed_for_those_who_say_whom_they_trust() {
     relayed_for_those_who_trust("");
 }
 
-#[cfg(feature = "dtls")]
 #[test]
 fn dtls_is_relayed_for_those_who_say_whom_they_trust() {
+    if !requires(&name(), &[Need::Dtls]) {
+        return;
+    }
     relayed_for_those_who_trust("?transport=udp");
 }
 
 /// SEC-43: as many clients of one address as are set up at a time have a session at once, and more where that is allowed.
-#[cfg(feature = "dtls")]
 #[test]
 fn many_clients_of_one_address_are_served_under_dtls() {
+    if !requires(&name(), &[Need::Dtls]) {
+        return;
+    }
     let (authority, folder) = (Authority::new(), Folder::new());
     let pairs = [authority.issue(&folder, "leaf", "turn.example")];
     for (limit, clients) in [("50", 45), ("0", 300)] {

@@ -257,10 +257,11 @@ fn a_certificate_is_shown_with_its_issuer_and_the_days_that_are_left() {
     assert!(own.contains("for turn.example by itself, "), "{own}");
 }
 
-/// Issues a certificate that ended years ago.
-#[cfg(feature = "dtls")]
 #[test]
 fn dtls_is_walked_to_the_end_and_its_certificate_is_judged() {
+    if !requires(&name(), &[Need::Dtls]) {
+        return;
+    }
     let (authority, folder) = (Authority::new(), Folder::new());
     let roots = folder.write("roots.pem", &authority.issuer.pem());
     let trust = [&USER[..], &["--ca", roots.to_str().unwrap()]].concat();
@@ -282,6 +283,7 @@ fn dtls_is_walked_to_the_end_and_its_certificate_is_judged() {
     fails(&format!("turns:{}?transport=udp", plain.addr), &trust, "dtls", "no-answer", &["nothing answers"]);
 }
 
+/// Issues a certificate that ended years ago.
 fn expired(authority: &Authority, folder: &Folder, host: &str) -> (std::path::PathBuf, std::path::PathBuf) {
     issue(authority, folder, host, Duration::from_secs(1_609_459_200))
 }

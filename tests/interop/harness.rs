@@ -1,6 +1,6 @@
 //! The server under test, and what a test needs beside it.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -42,6 +42,8 @@ pub(crate) enum Need {
     Spaces,
     /// Something in which hairpin goes beyond coturn.
     Hairpin(&'static str),
+    /// DTLS in the server.
+    Dtls,
     /// A client that speaks DTLS, compiled into the tests.
     DtlsClient,
 }
@@ -65,7 +67,8 @@ pub(crate) fn has_all(test: &str, needs: &[Need]) -> bool {
     let line = format!("skipped: {test}: needs {}", missing.name());
     let required = std::env::var("HAIRPIN_REQUIRE").is_ok_and(|value| value == "all");
     assert!(!required, "{line}");
-    println!("{line}");
+    // Past the capture of the test runner: what was not tested should be seen.
+    _ = writeln!(std::io::stderr(), "{line}");
     false
 }
 
@@ -77,6 +80,7 @@ impl Need {
             Self::Ipv6 => has_ipv6(),
             Self::Spaces => Space::allowed(),
             Self::Hairpin(_) => !is_coturn(),
+            Self::Dtls => hairpin::io::dtls::SERVED,
             Self::DtlsClient => cfg!(feature = "dtls-interop"),
         }
     }
@@ -88,6 +92,7 @@ impl Need {
             Self::Ipv6 => "the address ::1".to_owned(),
             Self::Spaces => "the right to make network namespaces (root)".to_owned(),
             Self::Hairpin(feature) => format!("a server with {feature}"),
+            Self::Dtls => "a build with `--features dtls`".to_owned(),
             Self::DtlsClient => "a build with `--features dtls-interop`".to_owned(),
         }
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::certificate::Certificate;
-use super::harness::Need::{Hairpin, Ipv6, Tool};
+use super::harness::Need::{Dtls, Hairpin, Ipv6, Tool};
 use super::harness::{Login, PASSWORD, SECRET, Server, USER, run};
 use super::process::Process;
 
@@ -123,10 +123,9 @@ fn clients_that_roam_lose_nothing() {
 }
 
 /// TLS-001, TLS-004, FRAME-021: coturn's client under DTLS; one that tries 1.0 is told by an alert, and tries 1.2.
-#[cfg(feature = "dtls")]
 #[test]
 fn clients_under_dtls_lose_nothing() {
-    requires!(UCLIENT, PEER, Hairpin("one port for DTLS and plain UDP"));
+    requires!(UCLIENT, PEER, Hairpin("one port for DTLS and plain UDP"), Dtls);
     let server = Server::start(Login::User);
     for at in [server.secure(), server.plain()] {
         Run::new(&server).at(at).flags(&["-S"]).echoes();

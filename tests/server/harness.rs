@@ -33,6 +33,8 @@ pub enum Need {
     Ethtool,
     /// The program that shows sockets.
     Sockets,
+    /// DTLS in the server.
+    Dtls,
 }
 
 /// Tells whether this machine has what a test needs; if not, says so once. `HAIRPIN_REQUIRE=all` makes a lack
@@ -46,6 +48,7 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
         Need::Ethtool if !runs("ethtool", "--version") => Some("the program `ethtool`"),
         Need::Sockets if !runs("ss", "-V") => Some("the program `ss`"),
         Need::Openssl if !runs("openssl", "version") => Some("the program `openssl`"),
+        Need::Dtls if !hairpin::io::dtls::SERVED => Some("a build with `--features dtls`"),
         _ => None,
     });
     let Some(what) = missing else { return true };

@@ -34,3 +34,9 @@ mod twins;
 mod udp;
 mod unfinished;
 mod workers;
+
+/// Those of DTLS are not compiled without it, and what was not tested should be seen.
+#[test]
+fn the_tests_of_dtls_are_among_these() {
+    harness::requires(&harness::name(), &[harness::Need::Dtls]);
+}
