@@ -6,7 +6,7 @@ use rustls::server::{AcceptedAlert, ClientHello, NoClientAuth, ResolvesServerCer
 use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite, SupportedProtocolVersion, version};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -92,6 +92,46 @@ pub struct Pair {
     pub key: PathBuf,
 }
 
+/// For which names each certificate is, in the operator's order: by this rule TLS and DTLS choose what a client is shown. It
+/// verifies nothing; that is the client's part.
+#[derive(Debug)]
+pub(super) struct Names {
+    /// The names of each.
+    of_each: Vec<Vec<String>>,
+}
+
+impl Names {
+    /// Reads them from the leaves.
+    pub(super) fn read<'a>(leaves: impl Iterator<Item = &'a CertificateDer<'a>>) -> Self {
+        let names = |leaf: &CertificateDer<'_>| {
+            let leaf = webpki::EndEntityCert::try_from(leaf);
+            leaf.map_or_else(|_| Vec::new(), |leaf| leaf.valid_dns_names().map(str::to_owned).collect())
+        };
+        Self { of_each: leaves.map(names).collect() }
+    }
+
+    /// The certificates for the name that a client asks for, in order; none if it asks for none, or for one that none is for.
+    pub(super) fn fitting(&self, asked: Option<&str>) -> impl Iterator<Item = usize> {
+        let asked = asked.map(|name| name.strip_suffix('.').unwrap_or(name));
+        let fits = move |names: &Vec<String>| asked.is_some_and(|asked| names.iter().any(|n| stands_for(n, asked)));
+        self.of_each.iter().enumerate().filter(move |(_, names)| fits(names)).map(|(at, _)| at)
+    }
+
+    /// All of them: whatever is asked for is one of these, or fits what one of these does.
+    #[cfg(feature = "dtls")]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &str> {
+        self.of_each.iter().flatten().map(String::as_str)
+    }
+}
+
+/// Whether a name of a certificate stands for this one, of which it may leave the first label open (RFC 6125 §6.4.3).
+fn stands_for(name: &str, asked: &str) -> bool {
+    match name.strip_prefix("*.") {
+        Some(parent) => asked.split_once('.').is_some_and(|(_, rest)| rest.eq_ignore_ascii_case(parent)),
+        None => name.eq_ignore_ascii_case(asked),
+    }
+}
+
 /// Why a pair of files is no certificate.
 #[derive(Debug)]
 pub struct BadCertificate {
@@ -149,8 +189,9 @@ struct Current {
 impl Current {
     /// Reads every certificate, or names the first bad one.
     fn read(terms: &Terms) -> Result<Self, BadCertificate> {
-        let all = terms.pairs.iter().map(|pair| read(pair).map(Arc::new)).collect::<Result<_, _>>()?;
-        let plain = config(terms, Arc::new(Certificates { all }))?;
+        let all = terms.pairs.iter().map(|pair| read(pair).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        let names = Names::read(all.iter().filter_map(|one| one.cert.first()));
+        let plain = config(terms, Arc::new(Certificates { all, names }))?;
         let mut alpn = plain.clone();
         alpn.alpn_protocols = PROTOCOLS.iter().map(|p| p.to_vec()).collect();
         Ok(Self { plain: Arc::new(plain), alpn: Arc::new(alpn) })
@@ -195,22 +236,15 @@ impl fmt::Debug for Acceptor {
 #[derive(Debug)]
 struct Certificates {
     all: Vec<Arc<CertifiedKey>>,
+    names: Names,
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let all = &self.all;
         let usable = |c: &&Arc<CertifiedKey>| c.key.choose_scheme(hello.signature_schemes()).is_some();
-        let named = hello.server_name().and_then(|name| ServerName::try_from(name).ok());
-        let fitting = named.and_then(|name| all.iter().filter(usable).find(|c| is_for(c, &name)));
-        fitting.or_else(|| all.iter().find(usable)).or_else(|| all.first()).cloned()
+        let mut fitting = self.names.fitting(hello.server_name()).map(|at| &self.all[at]);
+        fitting.find(usable).or_else(|| self.all.iter().find(usable)).or_else(|| self.all.first()).cloned()
     }
-}
-
-/// The leaf is valid for this name.
-fn is_for(certificate: &CertifiedKey, name: &ServerName<'_>) -> bool {
-    let leaf = certificate.cert.first().and_then(|leaf| webpki::EndEntityCert::try_from(leaf).ok());
-    leaf.is_some_and(|leaf| leaf.verify_is_valid_for_subject_name(name).is_ok())
 }
 
 /// The configuration without protocols. Early data stays off: a replayed Allocate would be served.
@@ -252,7 +286,7 @@ fn verifier(
 }
 
 /// Reads the certificates of a file, of which there must be one.
-fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
+pub(super) fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadCertificate> {
     let all: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(file)
         .and_then(Iterator::collect)
         .map_err(|error| bad(file, format!("cannot read the certificate chain: {error}")))?;
@@ -262,11 +296,15 @@ fn read_certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, BadCer
     Ok(all)
 }
 
+/// Reads the private key of a file.
+pub(super) fn read_key(file: &Path) -> Result<PrivateKeyDer<'static>, BadCertificate> {
+    PrivateKeyDer::from_pem_file(file).map_err(|error| bad(file, format!("cannot read the private key: {error}")))
+}
+
 /// Reads one pair and checks that its halves belong together.
 fn read(pair: &Pair) -> Result<CertifiedKey, BadCertificate> {
     let chain = read_certificates(&pair.chain)?;
-    let key = PrivateKeyDer::from_pem_file(&pair.key)
-        .map_err(|error| bad(&pair.key, format!("cannot read the private key: {error}")))?;
+    let key = read_key(&pair.key)?;
     let key = ring::sign::any_supported_type(&key)
         .map_err(|error| bad(&pair.key, format!("is no private key that can be used: {error}")))?;
     let certified = CertifiedKey::new(chain, key);

@@ -9,6 +9,20 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// What the certificates of a server are for.
+pub const NAMES: [&str; 3] = ["one.example", "two.example", "*.three.example"];
+/// Which of those a client is shown that asks for a name.
+pub const CHOICES: [(&str, usize); 8] = [
+    ("one.example", 0),
+    ("two.example", 1),
+    ("TWO.example", 1),
+    ("a.three.example", 2),
+    ("A.Three.Example", 2),
+    ("three.example", 0),
+    ("a.b.three.example", 0),
+    ("unknown.example", 0),
+];
+
 /// Somebody who issues certificates, and whom clients trust.
 pub struct Authority {
     pub issuer: CertifiedIssuer<'static, KeyPair>,
@@ -29,6 +43,11 @@ impl Authority {
         let leaf = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
         let chain = folder.write(&format!("{file}.pem"), &leaf.pem());
         (chain, folder.write(&format!("{file}.key"), &key.serialize_pem()))
+    }
+
+    /// Those of [`NAMES`].
+    pub fn issue_all(&self, folder: &Folder) -> Vec<(PathBuf, PathBuf)> {
+        NAMES.iter().zip(["1", "2", "3"]).map(|(name, file)| self.issue(folder, file, name)).collect()
     }
 
     /// A client that trusts this authority.

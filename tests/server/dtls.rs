@@ -304,30 +304,61 @@ impl Silent {
     }
 }
 
-/// RSA and a chain, chosen by name; a second key of the same name for whoever cannot use the first.
-#[test]
-fn the_certificate_is_chosen_by_name_and_by_what_the_client_can() {
-    let (authority, folder) = (Authority::new(), Folder::new());
-    let first = authority.issue(&folder, "first", NAME);
-    let other = authority.issue(&folder, "other", "other.example");
-    let rsa = rsa_pair(&authority, &folder);
-    let server = Setup::new().certificates(&[first.clone(), other.clone(), rsa.clone()]).start();
-    let dtls = Dtls::of(&authority);
-    let shown = |sealed: &Sealed| sealed.0.ssl().peer_certificate().unwrap().to_der().unwrap();
-    let on = |dtls: &Dtls, name| dtls.on(Wire::to(server.addr), name);
-    assert_eq!(shown(&on(&dtls, NAME)), leaf(&first.0).to_vec());
-    assert_eq!(shown(&on(&dtls, "other.example")), leaf(&other.0).to_vec());
-    let of_rsa = Dtls::with(&authority, |builder| builder.set_cipher_list("ECDHE-RSA-AES256-GCM-SHA384").unwrap());
-    assert_eq!(shown(&on(&of_rsa, NAME)), leaf(&rsa.0).to_vec());
+/// The certificate that a server shows.
+fn shown(sealed: &Sealed) -> Vec<u8> {
+    sealed.0.ssl().peer_certificate().unwrap().to_der().unwrap()
 }
 
-/// A certificate with an RSA key.
-fn rsa_pair(authority: &Authority, folder: &Folder) -> (PathBuf, PathBuf) {
+/// TLS-011: by the same rule as under TLS.
+#[test]
+fn the_certificate_is_chosen_by_name() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pairs = authority.issue_all(&folder);
+    let server = Setup::new().certificates(&pairs).start();
+    let dtls = Dtls::with(&authority, |builder| builder.set_verify(SslVerifyMode::NONE));
+    for (asked, at) in CHOICES {
+        assert_eq!(shown(&dtls.on(Wire::to(server.addr), asked)), leaf(&pairs[at].0).to_vec(), "{asked}");
+    }
+    let nameless = Sealed(Ssl::new(&dtls.context).unwrap().connect(Wire::to(server.addr)).unwrap());
+    assert_eq!(shown(&nameless), leaf(&pairs[0].0).to_vec());
+}
+
+/// RSA and ECDSA for one name, with their chains: by the suites of the client, which never lead to another name.
+#[test]
+fn the_certificate_is_one_that_the_client_can_use() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let first = authority.issue(&folder, "first", NAME);
+    let other = authority.issue(&folder, "other", "a.wild.example");
+    let third = authority.issue(&folder, "third", "third.example");
+    let rsa = rsa_pair(&authority, &folder, &[NAME, "*.wild.example"]);
+    let server = Setup::new().certificates(&[first.clone(), other.clone(), third.clone(), rsa.clone()]).start();
+    let (by_ecdsa, by_rsa) = ("ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384");
+    let (ecdsa_first, rsa_first) = (format!("{by_ecdsa}:{by_rsa}"), format!("{by_rsa}:{by_ecdsa}"));
+    for (suites, asked, wanted) in [
+        (ecdsa_first.as_str(), NAME, &first),
+        (&rsa_first, NAME, &rsa),
+        (by_rsa, NAME, &rsa),
+        (&ecdsa_first, "a.wild.example", &other),
+        (by_rsa, "a.wild.example", &rsa),
+        (&ecdsa_first, "b.wild.example", &rsa),
+        (&rsa_first, "third.example", &third),
+    ] {
+        let dtls = Dtls::with(&authority, |builder| builder.set_cipher_list(suites).unwrap());
+        let sealed = dtls.on(Wire::to(server.addr), asked);
+        assert_eq!(shown(&sealed), leaf(&wanted.0).to_vec(), "{suites} for {asked}");
+        let chain = sealed.0.ssl().peer_cert_chain().unwrap().len();
+        assert_eq!(chain, if wanted == &rsa { 2 } else { 1 }, "{suites} for {asked}");
+    }
+}
+
+/// A certificate for these names with an RSA key, and that of its authority.
+fn rsa_pair(authority: &Authority, folder: &Folder, names: &[&str]) -> (PathBuf, PathBuf) {
     let key = openssl::pkey::PKey::from_rsa(openssl::rsa::Rsa::generate(2048).unwrap()).unwrap();
     let pem = String::from_utf8(key.private_key_to_pem_pkcs8().unwrap()).unwrap();
     let key = KeyPair::from_pkcs8_pem_and_sign_algo(&pem, &PKCS_RSA_SHA256).unwrap();
-    let leaf = CertificateParams::new([NAME.to_owned()]).unwrap().signed_by(&key, &authority.issuer).unwrap();
-    (folder.write("rsa.pem", &leaf.pem()), folder.write("rsa.key", &pem))
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    let leaf = CertificateParams::new(names).unwrap().signed_by(&key, &authority.issuer).unwrap();
+    (folder.write("rsa.pem", &(leaf.pem() + &authority.issuer.pem())), folder.write("rsa.key", &pem))
 }
 
 /// Runs `openssl s_client`: what it said.

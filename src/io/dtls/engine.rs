@@ -2,17 +2,19 @@
 
 use super::{Brought, Engine, Parts, Session};
 use crate::io::sys::{self, dtls};
-use crate::io::tls::{BadCertificate, PROTOCOLS, Pair, Terms};
+use crate::io::tls::{self, BadCertificate, Names, PROTOCOLS, Pair, Terms};
 use crate::turn::Path;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
-    AlpnError, ErrorCode, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions, SslRef,
+    AlpnError, ErrorCode, NameType, Ssl, SslContext, SslContextBuilder, SslMethod, SslMode, SslOptions,
     SslSessionCacheMode, SslStream, SslVerifyMode, SslVersion, select_next_proto,
 };
-use openssl::x509::X509;
 use ring::hmac;
+use rustls_pki_types::CertificateDer;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -229,76 +231,70 @@ fn forget_errors() {
     drop(ErrorStack::get());
 }
 
-/// The certificates, by name: that of the first pair, which hands on to the others.
+/// The certificates, by name: the context of all of them, which hands on to that of those that fit. Whoever asks for no name,
+/// or for one that none is for, gets the first that its suites can use.
 fn context(terms: &Terms, cookies: &hmac::Key) -> Result<SslContext, BadCertificate> {
     let all = terms.pairs.iter().map(Certificate::read).collect::<Result<Vec<_>, _>>()?;
-    let Some(first) = all.first() else { return Err(BadCertificate::new("DTLS", "there is no certificate")) };
-    let mut named = Vec::new();
-    for one in &all {
-        let others = all.iter().filter(|other| other.shares_a_name(one));
-        named.push((one.names.clone(), context_of(terms, one, others, cookies)?.build()));
+    if all.is_empty() {
+        return Err(BadCertificate::new("DTLS", "there is no certificate"));
     }
-    // Whoever names nobody, or nobody that is known, gets the first that its suites can use.
-    let mut front = context_of(terms, first, all.iter(), cookies)?;
+    let names = Names::read(all.iter().map(|one| &one.leaf));
+    let by_fit = by_fit(terms, &all, &names, cookies)?;
+    let mut front = context_of(terms, all.iter(), cookies)?;
     front.set_servername_callback(move |ssl, _| {
-        choose(ssl, &named);
+        let fitting: Vec<usize> = names.fitting(ssl.servername(NameType::HOST_NAME)).collect();
+        if let Some(context) = by_fit.get(&fitting) {
+            _ = ssl.set_ssl_context(context);
+        }
         Ok(())
     });
     Ok(front.build())
 }
 
-/// A certificate with its key, and what is to be known of it.
+/// A context for whatever certificates fit a name together.
+fn by_fit(
+    terms: &Terms,
+    all: &[Certificate<'_>],
+    names: &Names,
+    cookies: &hmac::Key,
+) -> Result<HashMap<Vec<usize>, SslContext>, BadCertificate> {
+    let mut contexts = HashMap::new();
+    for name in names.iter() {
+        if let Entry::Vacant(place) = contexts.entry(names.fitting(Some(name)).collect::<Vec<_>>()) {
+            let context = context_of(terms, place.key().iter().map(|at| &all[*at]), cookies)?;
+            place.insert(context.build());
+        }
+    }
+    Ok(contexts)
+}
+
+/// A certificate with its key.
 struct Certificate<'a> {
     pair: &'a Pair,
+    leaf: CertificateDer<'static>,
     key: PKey<Private>,
-    names: Vec<String>,
 }
 
 impl<'a> Certificate<'a> {
     fn read(pair: &'a Pair) -> Result<Self, BadCertificate> {
-        let bad = |file: &FilePath, error: &dyn fmt::Display| BadCertificate::new(file, &error.to_string());
-        let chain = std::fs::read(&pair.chain).map_err(|error| bad(&pair.chain, &error))?;
-        let leaf = X509::from_pem(&chain).map_err(|error| bad(&pair.chain, &error))?;
-        let pem = std::fs::read(&pair.key).map_err(|error| bad(&pair.key, &error))?;
-        // There is nobody to ask for a password.
-        let key = PKey::private_key_from_pem_callback(&pem, |_| Ok(0)).map_err(|error| bad(&pair.key, &error))?;
-        let names = leaf.subject_alt_names().into_iter().flatten();
-        let names = names.filter_map(|name| name.dnsname().map(str::to_ascii_lowercase)).collect();
-        Ok(Self { pair, key, names })
-    }
-
-    fn shares_a_name(&self, other: &Self) -> bool {
-        self.names.iter().any(|name| other.names.contains(name))
+        // There is a first one, or the file is no chain.
+        let leaf = tls::read_certificates(&pair.chain)?.swap_remove(0);
+        let key = PKey::private_key_from_der(tls::read_key(&pair.key)?.secret_der());
+        let key = key.map_err(|error| BadCertificate::new(&pair.key, &error.to_string()))?;
+        Ok(Self { pair, leaf, key })
     }
 }
 
-/// Takes the certificate that a client names, if there is one.
-fn choose(ssl: &mut SslRef, named: &[(Vec<String>, SslContext)]) {
-    let Some(name) = ssl.servername(NameType::HOST_NAME).map(str::to_ascii_lowercase) else { return };
-    if let Some((_, context)) = named.iter().find(|(names, _)| names.iter().any(|pattern| is_for(pattern, &name))) {
-        _ = ssl.set_ssl_context(context);
-    }
-}
-
-/// Whether a name of a certificate stands for this one; its first label may stand for any (RFC 6125 §6.4.3).
-fn is_for(pattern: &str, name: &str) -> bool {
-    match pattern.strip_prefix("*.") {
-        Some(parent) => name.split_once('.').is_some_and(|(_, rest)| rest == parent),
-        None => pattern == name,
-    }
-}
-
-/// How clients are served with this certificate, and with others for whoever cannot use its kind of key.
+/// How clients are served with these certificates: the first of each kind of key, between which OpenSSL chooses by the suites
+/// of the client.
 fn context_of<'a>(
     terms: &Terms,
-    first: &'a Certificate<'a>,
-    others: impl Iterator<Item = &'a Certificate<'a>>,
+    certificates: impl Iterator<Item = &'a Certificate<'a>>,
     cookies: &hmac::Key,
 ) -> Result<SslContextBuilder, BadCertificate> {
-    let failed = |error: ErrorStack| BadCertificate::new(&first.pair.chain, &error.to_string());
-    let mut builder = blank(terms, cookies).map_err(failed)?;
+    let mut builder = blank(terms, cookies).map_err(|error| BadCertificate::new("DTLS", &error.to_string()))?;
     let mut kinds = Vec::new();
-    for one in std::iter::once(first).chain(others) {
+    for one in certificates {
         if !kinds.contains(&one.key.id()) {
             kinds.push(one.key.id());
             load(&mut builder, one)?;
