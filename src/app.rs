@@ -1,5 +1,6 @@
 //! Assembly: build, run, reload, stop. The only place where all layers meet.
 
+mod control;
 mod hosts;
 mod kernel;
 mod listen;
@@ -8,6 +9,8 @@ mod realms;
 mod redirect;
 mod status;
 
+use crate::admin::control::Control;
+use crate::admin::desk::Desk;
 use crate::admin::log;
 use crate::auth::peers::Policy;
 use crate::config::{self, Config, ListenKey, UserSecret};
@@ -50,11 +53,13 @@ pub fn run(mut config: Config, warnings: &[String]) -> Result<()> {
     let fresh = fresh_user(&mut config)?;
     let plan = Plan::new(&config, fresh.is_some())?;
     let sockets = plan.open(&config)?;
+    let control = control::open(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = Signals::catch(&runtime)?;
     write_pid(&config)?;
     announce(&config, fresh.as_deref());
-    let result = plan.serve(sockets, &runtime, signals, &output);
+    let operators = Operators { signals, output: &output, control: control.as_ref() };
+    let result = plan.serve(sockets, &runtime, operators);
     remove_pid(&config);
     result
 }
@@ -68,6 +73,14 @@ struct Plan {
     workers: usize,
     tls: Option<Arc<Acceptor>>,
     dtls: Option<Arc<dtls::Acceptor>>,
+    desk: Arc<Desk>,
+}
+
+/// What operators come by.
+struct Operators<'a> {
+    signals: Signals,
+    output: &'a log::Output,
+    control: Option<&'a Control>,
 }
 
 impl Plan {
@@ -75,15 +88,19 @@ impl Plan {
     fn new(config: &Config, is_fresh: bool) -> Result<Self> {
         let hosts = Hosts::of(config)?;
         let (tls, dtls) = (acceptor(config)?, dtls_acceptor(config)?);
-        let kernel = kernel::open(config, &hosts, is_fresh);
+        let (kernel, no_kernel) = match kernel::open(config, &hosts, is_fresh) {
+            Ok(kernel) => (Some(kernel), String::new()),
+            Err(why) => (None, why),
+        };
         let options = Options { routes: kernel.is_some(), ..options(config, &hosts) };
         let realms = realms(config, &hosts)?;
+        let commons = Commons::new(ledger(config, &realms), connection_limits(&config.limits), kernel)
+            .with_web(web(config))
+            .with_dtls(dtls.clone());
+        let commons = Arc::new(commons);
         Ok(Self {
-            commons: Arc::new(
-                Commons::new(ledger(config, &realms), connection_limits(&config.limits), kernel)
-                    .with_web(web(config))
-                    .with_dtls(dtls.clone()),
-            ),
+            desk: Arc::new(Desk::new(Arc::clone(&commons), control::facts(config, &no_kernel))),
+            commons,
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref())).collect(),
             setup: Setup {
                 credentials: Arc::new(credentials(config)?),
@@ -119,14 +136,14 @@ impl Plan {
     }
 
     /// Starts the workers and waits for signals.
-    fn serve(&self, sockets: Vec<Sockets>, runtime: &Runtime, signals: Signals, output: &log::Output) -> Result<()> {
+    fn serve(&self, sockets: Vec<Sockets>, runtime: &Runtime, operators: Operators<'_>) -> Result<()> {
         let (failed, mut failures) = mpsc::unbounded_channel();
         let mut workers = Vec::new();
         for (index, sockets) in sockets.into_iter().enumerate() {
             workers.push(self.spawn(index, sockets, failed.clone())?);
         }
         drop(failed);
-        let result = runtime.block_on(self.wait(signals, &mut failures, output));
+        let result = runtime.block_on(self.wait(operators, &mut failures));
         // A worker ends when its line is closed. All are told before the first is waited for.
         let threads: Vec<_> = workers.into_iter().map(|(_line, thread)| thread).collect();
         for thread in threads {
@@ -156,20 +173,23 @@ impl Plan {
         Ok((line, thread.context("cannot start a worker")?))
     }
 
-    /// Waits for a signal to stop; until then reopens the log and reloads certificates on SIGHUP, and tells how it stands
-    /// on SIGUSR1.
+    /// Waits for a signal to stop; until then reopens the log and reloads certificates on SIGHUP, tells how it stands
+    /// on SIGUSR1, and answers at the control socket.
     async fn wait(
         &self,
-        mut signals: Signals,
+        operators: Operators<'_>,
         failures: &mut mpsc::UnboundedReceiver<std::io::Error>,
-        output: &log::Output,
     ) -> Result<()> {
+        let Operators { mut signals, output, control } = operators;
+        let answering = control::answer(control, &self.desk);
+        tokio::pin!(answering);
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => break tracing::info!("stopping: SIGTERM"),
                 _ = signals.interrupt.recv() => break tracing::info!("stopping: SIGINT"),
                 _ = signals.hangup.recv() => self.reload(output),
                 _ = signals.status.recv() => status::tell(&self.commons),
+                () = &mut answering => {}
                 Some(error) = failures.recv() => bail!("a worker has failed: {error}"),
             }
         }

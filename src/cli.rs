@@ -2,6 +2,7 @@
 
 mod answers;
 mod bench;
+mod control;
 mod flags;
 mod nat;
 mod probe;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
+use crate::admin::client;
 use crate::config::{Config, Failed, Loaded, OauthKey, Remark, Sources};
 use crate::load::Task;
 use crate::probe::{self as probes, Options};
@@ -28,6 +30,8 @@ pub enum Outcome {
     Probe(Box<Options>),
     /// Find out what a NAT does.
     Nat(probes::nat::Options),
+    /// Ask a running server.
+    Control(client::Task),
     /// Everything is said; leave with this code.
     Done(u8),
 }
@@ -125,6 +129,9 @@ pub fn interpret(
         Some(("probe", matches)) => {
             probe::read(matches, &mut output).map_or_else(Outcome::Done, |options| Outcome::Probe(Box::new(options)))
         }
+        Some((name, matches)) if control::is(name) => {
+            control::read(name, matches, &sources, &mut output).map_or_else(Outcome::Done, Outcome::Control)
+        }
         Some((name, matches)) => Outcome::Done(answers::answer(name, matches, sources, crypto, &mut output)),
     }
 }
@@ -163,6 +170,7 @@ pub fn command() -> Command {
         .args(flags::native())
         .args(flags::coturn())
         .subcommands(answers::subcommands())
+        .subcommands(control::subcommands())
         .subcommand(bench::subcommand())
         .subcommand(probe::subcommand())
         .subcommand(nat::subcommand())

@@ -5,6 +5,7 @@
 //! key), `load` (from sources to a configuration), `native` and `coturn` (the two formats), `options` (the
 //! options of coturn that are no key), `check` (what is wrong or risky as a whole).
 
+mod admin;
 mod alternate;
 mod check;
 pub(crate) mod coturn;
@@ -35,6 +36,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use admin::{Admin, ControlSocket};
 pub use check::Review;
 pub use ice::{Hosts, ice_server};
 pub use load::{Failed, Loaded, Sources, from_text};
@@ -72,6 +74,8 @@ pub struct Config {
     pub redirect: Redirect,
     /// Further realms; the default one is what is said above.
     pub realms: Vec<Realm>,
+    /// What operators are served.
+    pub admin: Admin,
     /// What is logged, how and where.
     pub log: Log,
     /// Worker threads, never more than cores; 0 means one for each core.

@@ -7,7 +7,7 @@
 //! ```text
 //!   cli ─▶ config ─▶ app                assembly: app sees all below, nothing sees app
 //!   ───────────────────────────────────────────────────────────────────────────────
-//!   admin ─────▶ turn                   operators ─▶ decisions
+//!   admin ─▶ io, turn                   operators ─▶ workers, decisions
 //!   io ─▶ dataplane ─▶ turn ─▶ auth ─▶ wire   sockets ─▶ forwarding ─▶ decisions ─▶ who ─▶ bytes
 //! ```
 //!

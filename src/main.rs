@@ -1,5 +1,6 @@
 //! The hairpin binary: reads the command line, runs, turns the result into an exit code.
 
+use hairpin::admin::client;
 use hairpin::app;
 use hairpin::auth::key::{Algorithm, Key};
 use hairpin::auth::{rest, token};
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             run(loaded.config, warnings)
         }
         Outcome::Bench(task) => finish(load::run(task)),
+        Outcome::Control(task) => finish(client::run(&task)),
         Outcome::Probe(options) => told(probe::run(&options)),
         Outcome::Nat(options) => told(probe::nat::run(&options)),
     }

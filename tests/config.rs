@@ -35,7 +35,7 @@ pub(crate) fn hairpin_with(line: &str, environment: &[(&str, &str)]) -> Answer {
     let outcome = interpret(args, environment, crypto(), &mut out, &mut err);
     let (loaded, code) = match outcome {
         Outcome::Run(loaded, _) => (Some(*loaded), 0),
-        Outcome::Bench(_) | Outcome::Probe(_) | Outcome::Nat(_) => (None, 0),
+        Outcome::Bench(_) | Outcome::Probe(_) | Outcome::Nat(_) | Outcome::Control(_) => (None, 0),
         Outcome::Done(code) => (None, code),
     };
     Answer { loaded, code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }

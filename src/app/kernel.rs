@@ -7,25 +7,25 @@ use crate::io;
 use std::net::IpAddr;
 
 /// Opens the kernel path, if it is wanted and can be had, and says which way packets take and why.
-pub(super) fn open(config: &Config, hosts: &Hosts, is_fresh: bool) -> Option<Kernel> {
+///
+/// # Errors
+/// Why there is none; packets are relayed in user space then.
+pub(super) fn open(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, String> {
     if config.kernel_path == KernelPath::Off {
-        return None;
+        return Err("as configured".to_owned());
     }
-    match attempt(config, hosts, is_fresh) {
+    let opened = attempt(config, hosts, is_fresh);
+    match &opened {
         Ok(kernel) => {
             let names = names(kernel.interfaces());
             tracing::info!(mode = %kernel.mode(), interfaces = names, why = kernel.why(), "kernel path: on");
-            Some(kernel)
         }
         Err(why) if config.kernel_path == KernelPath::Auto => {
             tracing::info!(why, "kernel path: off; packets are relayed in user space");
-            None
         }
-        Err(why) => {
-            tracing::warn!(why, "kernel path: cannot be had; packets are relayed in user space");
-            None
-        }
+        Err(why) => tracing::warn!(why, "kernel path: cannot be had; packets are relayed in user space"),
     }
+    opened
 }
 
 fn attempt(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, String> {

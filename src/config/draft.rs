@@ -10,7 +10,7 @@ use crate::io;
 use crate::turn::discovery::Quad;
 
 use super::{
-    Auth, Certificate, Config, DefaultFamily, Http, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers,
+    Admin, Auth, Certificate, Config, DefaultFamily, Http, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers,
     Protocol, Proxy, Redirect, Relay, Tls, User, UserSecret, value,
 };
 
@@ -359,6 +359,7 @@ fn blank_config() -> Config {
         protocol: blank_protocol(),
         redirect: Redirect::default(),
         realms: Vec::new(),
+        admin: Admin::default(),
         log: Log { level: String::new(), json: false, file: None },
         workers: 0,
         busy_poll: 0,

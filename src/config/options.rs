@@ -54,7 +54,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Other> {
 
 const DATABASE: Fate = Planned("databases are not read; users and secrets stand in the configuration");
 const METRICS: Fate = Planned("no metrics are served");
-const CONTROL: Fate = Planned("there is no control socket");
+const CONTROL: Fate = Ignored("there is no telnet; `hairpin status` and the like ask a running server by admin.socket");
 const WEB: Fate = Planned("there is no web page");
 const SHARED_RELAY: Fate = Planned("each allocation has a relay port of its own");
 const STAYS: Fate = Ignored("the process stays the present user; let systemd change it with User= and Group=");

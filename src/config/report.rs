@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::reach::Opened;
-use super::{Config, External, KernelPath, Listener, Realm};
+use super::{Config, ControlSocket, External, KernelPath, Listener, Realm};
 use crate::auth::peers::Denied;
 
 /// Writes what would run with a configuration, a line for each concern. Secrets are counted, not shown.
@@ -27,6 +27,7 @@ pub fn report(config: &Config) -> String {
     lines.push(("lifetimes", lifetimes_line(config)));
     lines.extend(config.realms.iter().flat_map(|realm| realm_lines(realm, config)));
     lines.extend(config.tls.certificates.iter().map(|c| ("certificate", c.chain.display().to_string())));
+    lines.push(("admin", admin_line(config)));
     lines.push(("log", log_line(config)));
     lines.iter().map(|(name, text)| format!("{name:<12} {text}\n")).collect()
 }
@@ -37,6 +38,15 @@ fn listener_line(listener: &Listener) -> String {
     let on: Vec<&str> = named.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
     let behind = if listener.proxied { ", behind a proxy" } else { "" };
     format!("{} {}{behind}", listener.addr, on.join(" "))
+}
+
+/// Writes what operators are served.
+fn admin_line(config: &Config) -> String {
+    match &config.admin.socket {
+        ControlSocket::Off => "no control socket".to_owned(),
+        ControlSocket::Auto => format!("control socket {}, if there is that folder", ControlSocket::usual().display()),
+        ControlSocket::At(path) => format!("control socket {}", path.display()),
+    }
 }
 
 /// Writes relay addresses and ports.

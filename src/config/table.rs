@@ -4,8 +4,8 @@
 use super::draft::Draft;
 use super::key::{How, Key, how, key, not, same};
 use super::kind::{Field, Kind};
-use super::value;
 use super::{DefaultFamily, KernelPath};
+use super::{admin, value};
 
 use Kind::{Choice, Count, Flag, List, Maybe, Other, Path, Port, Rate, Size, Text, Time, Users};
 
@@ -37,6 +37,7 @@ pub(crate) const SECTIONS: &[(&str, &str)] = &[
     ),
     ("protocol", "Choices of protocol."),
     ("redirect", "Other servers to which clients are sent (RFC 8489, error 300), in turns by weight."),
+    ("admin", "What operators are served."),
     ("log", "What is logged."),
 ];
 
@@ -294,6 +295,9 @@ pub(crate) static KEYS: &[Key] = &[
         "Addresses of this server at which alone clients are sent away, such as anycast ones (RFC 8155). Empty: all."),
     key("redirect.before-auth", Flag(|d| &mut d.config.redirect.before_auth), &["false"],
         "Send clients away before they have shown credentials; the answer cannot be protected then."),
+
+    key("admin.socket", Other("a path, auto or off", admin::socket), &["auto"],
+        "The control socket of `hairpin status` and the like, for the server's user and root alone. auto: `control` in $RUNTIME_DIRECTORY, as systemd sets it, or in /run/hairpin, if there is that folder and it may be written to."),
 
     key("log.level", Text(|d| &mut d.config.log.level, "error, warn, info, debug, trace or a filter"), &["info"],
         "error, warn, info, debug, trace, or a filter such as warn,hairpin::turn=debug.")

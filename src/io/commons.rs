@@ -5,7 +5,7 @@ use super::http::Web;
 use super::mail::{Mail, MailBox};
 use crate::dataplane::xdp::Kernel;
 use crate::turn::limits::{Ledger, Sources, network};
-use crate::turn::{Claim, Counters, Owner, Reason, Time, Token};
+use crate::turn::{Claim, Counters, Owner, Reason, Server, Time, Token, Transport};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +30,12 @@ pub struct Commons {
 #[derive(Debug)]
 struct Member {
     counters: Counters,
+    allocations: ByTransport,
     mail: Arc<MailBox>,
 }
+
+/// A number for each of [`Transport::ALL`].
+pub type ByTransport = [usize; Transport::ALL.len()];
 
 /// How many connections and handshakes there may be; zero means any number.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,7 +56,7 @@ pub(crate) struct Deposit {
     pub(crate) addr: SocketAddr,
 }
 
-/// How many connections stream clients have.
+/// How many connections stream clients have, and sessions those under DTLS.
 #[derive(Debug)]
 struct Connections {
     limits: Limits,
@@ -110,7 +114,7 @@ impl Commons {
     /// The place of one more worker with this letter box.
     pub(crate) fn enter(&self, mail: Arc<MailBox>) -> usize {
         let mut all = lock(&self.workers);
-        all.push(Member { counters: Counters::default(), mail });
+        all.push(Member { counters: Counters::default(), allocations: ByTransport::default(), mail });
         all.len() - 1
     }
 
@@ -120,11 +124,34 @@ impl Commons {
         to.is_some_and(|mail| mail.post(letter))
     }
 
-    /// Leaves a worker's counters for whoever wants to know.
-    pub(crate) fn publish(&self, worker: usize, counters: &Counters) {
+    /// Leaves the numbers of a worker's server for whoever wants to know.
+    pub(crate) fn publish(&self, worker: usize, server: &Server) {
         if let Some(member) = lock(&self.workers).get_mut(worker) {
-            member.counters.clone_from(counters);
+            member.counters.clone_from(server.counters());
+            member.allocations = server.allocations_by_transport();
         }
+    }
+
+    /// How many workers there are.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        lock(&self.workers).len()
+    }
+
+    /// How many allocations clients of each transport have, as of the last quarter of a second.
+    #[must_use]
+    pub fn allocations(&self) -> ByTransport {
+        let mut sum = ByTransport::default();
+        for member in lock(&self.workers).iter() {
+            sum.iter_mut().zip(member.allocations).for_each(|(sum, count)| *sum += count);
+        }
+        sum
+    }
+
+    /// How many connections stream clients have, and sessions those under DTLS.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        lock(&self.connections).total
     }
 
     /// What all workers have counted, as of the last quarter of a second.

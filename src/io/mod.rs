@@ -29,7 +29,7 @@ pub mod tls;
 mod udp;
 mod worker;
 
-pub use commons::{Commons, Limits};
+pub use commons::{ByTransport, Commons, Limits};
 pub use http::Web;
 pub use proxy::Proxies;
 pub use stream::StreamListener;

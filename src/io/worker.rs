@@ -184,7 +184,7 @@ impl Worker {
             }
             self.flush_streams();
         }
-        self.commons.publish(self.place, self.server.counters());
+        self.commons.publish(self.place, &self.server);
         Ok(())
     }
 
@@ -224,7 +224,7 @@ impl Worker {
     /// Ends what has ended.
     fn tick(&mut self) {
         self.tick = self.now.time.after(TICK);
-        self.commons.publish(self.place, self.server.counters());
+        self.commons.publish(self.place, &self.server);
         if self.server.poll_timeout().is_some_and(|due| due <= self.now.time) {
             self.server.handle_timeout(self.now);
             self.drain();

@@ -269,6 +269,12 @@ impl Server {
         self.table.len()
     }
 
+    /// How many allocations clients of each transport have, in the order of [`Transport::ALL`].
+    #[must_use]
+    pub fn allocations_by_transport(&self) -> [usize; Transport::ALL.len()] {
+        self.table.transports()
+    }
+
     /// How many relay sockets are open or being opened.
     #[must_use]
     pub fn relays(&self) -> usize {

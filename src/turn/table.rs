@@ -5,7 +5,7 @@ use super::limits::Bucket;
 use super::mobility::Mobility;
 use super::realm::RealmId;
 use super::small::SmallMap;
-use super::types::{ConnectionId, Path, RelayId, Time, Token};
+use super::types::{ConnectionId, Path, RelayId, Time, Token, Transport};
 use crate::auth::Owner;
 use crate::wire::Code;
 use crate::wire::address::Family;
@@ -158,6 +158,8 @@ pub(super) struct Table {
     relays: Slab<Holder>,
     /// Those that may move, by what their tickets say.
     mobile: HashMap<u64, Id, foldhash::quality::RandomState>,
+    /// How many clients of each transport have one.
+    transports: [usize; Transport::ALL.len()],
 }
 
 impl Table {
@@ -180,6 +182,7 @@ impl Table {
             self.relays[relay.0 as usize] = Holder::Allocation(id);
         }
         self.paths.insert(path, id);
+        self.transports[path.transport as usize] += 1;
         if let Some(serial) = self.get(id).and_then(|a| a.mobility.as_ref()).map(|mobility| mobility.serial) {
             self.mobile.insert(serial, id);
         }
@@ -189,6 +192,7 @@ impl Table {
     /// Takes an allocation out of every index. Its relays' places are freed too.
     pub(super) fn remove(&mut self, id: Id) -> Option<Allocation> {
         let allocation = self.allocations.try_remove(id.0 as usize)?;
+        self.transports[allocation.path.transport as usize] -= 1;
         let own = allocation.attached.then_some(allocation.path).into_iter().chain(allocation.pending());
         for path in own {
             self.leave(&path, id);
@@ -243,6 +247,8 @@ impl Table {
         if std::mem::replace(&mut allocation.attached, true) {
             self.paths.remove(&from);
         }
+        self.transports[from.transport as usize] -= 1;
+        self.transports[to.transport as usize] += 1;
         Some((from, to))
     }
 
@@ -285,6 +291,12 @@ impl Table {
     #[must_use]
     pub(super) fn len(&self) -> usize {
         self.allocations.len()
+    }
+
+    /// How many of each transport, in the order of [`Transport::ALL`].
+    #[must_use]
+    pub(super) fn transports(&self) -> [usize; Transport::ALL.len()] {
+        self.transports
     }
 
     /// Places of relay sockets in use: bound sockets and those being opened.

@@ -49,6 +49,20 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every transport, in order.
+    pub const ALL: [Self; 4] = [Self::Udp, Self::Tcp, Self::Tls, Self::Dtls];
+
+    /// Its name, in metrics and for operators.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+            Self::Tls => "tls",
+            Self::Dtls => "dtls",
+        }
+    }
+
     /// Messages come as a byte stream, so ChannelData is padded (RFC 8656 §12.5).
     #[must_use]
     pub fn is_stream(self) -> bool {

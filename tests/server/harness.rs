@@ -185,6 +185,7 @@ impl Setup {
             .set("peers.allow-loopback", "true")
             .set("log.level", "\"debug\"")
             .set("kernel-path", "\"off\"")
+            .set("admin.socket", "\"off\"")
     }
 
     /// Sets a key to a value in TOML, instead of what it had.
@@ -298,7 +299,7 @@ impl Server {
         Self::spawn_command(command(arguments), space)
     }
 
-    fn spawn_command(mut command: Command, space: Option<&Space>) -> Self {
+    pub fn spawn_command(mut command: Command, space: Option<&Space>) -> Self {
         let mut child = match space {
             Some(space) => space.run(move || command.spawn().unwrap()),
             None => command.spawn().unwrap(),

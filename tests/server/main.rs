@@ -7,6 +7,7 @@
 
 mod certificates;
 mod client;
+mod control;
 #[cfg(feature = "dtls")]
 mod dtls;
 mod families;

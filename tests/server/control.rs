@@ -1,0 +1,206 @@
+//! The control socket, and the commands of an operator that ask there.
+
+use crate::client::Client;
+use crate::harness::*;
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// Where the control socket of a test's server is, in a folder that ends with the test.
+fn place() -> (Folder, PathBuf) {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    (folder, path)
+}
+
+/// A configuration with this control socket.
+fn setup(path: &Path) -> Setup {
+    Setup::new().set("admin.socket", &quoted(path.to_str().unwrap()))
+}
+
+/// Asks with a command of the binary, which must succeed.
+fn command_at(path: &Path, arguments: &[&str]) -> String {
+    let (code, out, said) = finish(&[arguments, &["--socket", path.to_str().unwrap()]].concat());
+    assert_eq!((code, said.as_str()), (0, ""), "{out}");
+    out
+}
+
+/// The same, read as JSON.
+pub fn json_at(path: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&command_at(path, &[arguments, &["--json"]].concat())).unwrap()
+}
+
+/// Sends bytes as they are; what comes back.
+fn send(path: &Path, bytes: &[u8]) -> Value {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // Who says too much is not heard to the end.
+    _ = stream.write_all(bytes).and_then(|()| stream.shutdown(Shutdown::Write));
+    let mut answer = Vec::new();
+    _ = stream.read_to_end(&mut answer);
+    serde_json::from_slice(&answer).unwrap()
+}
+
+#[test]
+fn status_tells_how_the_server_stands() {
+    let (_folder, path) = place();
+    let server = setup(&path).start();
+    let mut clients = [Client::udp(server.addr).named(ALICE), server.alice_by_tcp()];
+    let peer = peer_at(server.addr.ip());
+    for client in &mut clients {
+        client.allocate();
+        client.bind(0x4000, peer.local_addr().unwrap());
+        client.send_channel(0x4000, b"four");
+        receive(&peer);
+    }
+    clients[0].send_channel(0x4001, b"nobody's");
+    // Workers leave their numbers a few times in a second.
+    let status = eventually("everything is counted", || {
+        let status = json_at(&path, &["status"]);
+        let done = status["user_space"]["to_peer"]["packets"] == 2 && status["drops"]["user_space"]["no_channel"] == 1;
+        done.then_some(status)
+    });
+    assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["process"], server.child.id());
+    assert_eq!(status["allocations"], json!({ "all": 2, "udp": 1, "tcp": 1, "tls": 0, "dtls": 0 }));
+    assert_eq!(status["user_space"]["to_peer"]["bytes"], 8);
+    assert_eq!(status["connections"], 1);
+    assert!(status["workers"].as_u64().unwrap() >= 1);
+    assert_eq!((&status["kernel"]["mode"], &status["kernel"]["why"]), (&json!("off"), &json!("as configured")));
+    let listener = json!({ "address": server.addr.to_string(), "transports": ["udp", "tcp"], "proxied": false });
+    assert!(status["listeners"].as_array().unwrap().contains(&listener), "{status}");
+    let text = command_at(&path, &["status"]);
+    for line in ["allocations  2 (udp 1, tcp 1)", "kernel path  off: as configured", "no_channel   user space        1"]
+    {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert!(text.contains(&format!("serving      {} udp tcp", server.addr)), "{text}");
+    for client in &mut clients {
+        client.refresh(0);
+    }
+    eventually("the allocations are gone", || (json_at(&path, &["status"])["allocations"]["all"] == 0).then_some(()));
+}
+
+/// Without `--socket` the one of the configuration is asked.
+#[test]
+fn the_configuration_names_the_socket() {
+    let (_folder, path) = place();
+    let server = setup(&path).start();
+    let file = server.folder().path("hairpin.toml");
+    let (code, out, _) = finish(&["-c", file.to_str().unwrap(), "status", "--json"]);
+    assert_eq!(code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&out).unwrap()["process"], server.child.id());
+    let (code, _, said) = finish(&["--admin-socket", "off", "status"]);
+    assert!(code == 1 && said.contains("admin.socket is off"), "{said}");
+    let (code, _, said) = finish(&["--admin-socket", "here", "check"]);
+    assert!(code == 1 && said.contains("admin-socket") && said.contains("/run/hairpin/control"), "{said}");
+}
+
+/// In the folder that systemd makes for a service there is a socket without a word of configuration.
+#[test]
+fn the_usual_socket_is_in_the_runtime_directory() {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    let setup = Setup::new().set("admin.socket", "\"auto\"");
+    let text = setup.text(free_port(), free_port());
+    let file = folder.write("hairpin.toml", &text);
+    let start = || {
+        let mut command = command(&["-c", file.to_str().unwrap()]);
+        command.env("RUNTIME_DIRECTORY", folder.path(""));
+        Server::spawn_command(command, None)
+    };
+    let server = start();
+    eventually("the socket answers", || UnixStream::connect(&path).ok());
+    assert_eq!(json_at(&path, &["status"])["process"], server.child.id());
+}
+
+/// Nobody but the server's user may ask, whatever the umask.
+#[test]
+fn the_socket_is_for_its_user_alone_and_goes_with_the_server() {
+    let (_folder, path) = place();
+    let mut server = setup(&path).start();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    server.signal("TERM");
+    server.wait();
+    assert!(!path.exists(), "the socket goes with the server");
+    let (code, _, said) = finish(&["status", "--socket", path.to_str().unwrap()]);
+    assert_eq!(code, 2);
+    let wanted = format!("error: no server answers at {}: is it running, with admin.socket set?", path.display());
+    assert!(said.starts_with(&wanted), "{said}");
+}
+
+#[test]
+fn the_socket_of_a_dead_server_is_replaced_and_that_of_a_living_one_is_not() {
+    let (_folder, path) = place();
+    let mut first = setup(&path).start();
+    first.child.kill().unwrap();
+    first.wait();
+    assert!(path.exists(), "it had no time to remove its socket");
+    let second = setup(&path).start();
+    assert_eq!(json_at(&path, &["status"])["process"], second.child.id());
+
+    let (ip, port) = (own_address().to_string(), free_port().to_string());
+    let arguments = ["--listen-addresses", &ip, "--listen-port", &port, "--admin-socket", path.to_str().unwrap()];
+    let (code, _, said) = finish(&arguments);
+    assert_eq!(code, 2);
+    assert!(
+        said.contains(&format!("admin.socket: {}: another server answers there; stop it", path.display())),
+        "{said}"
+    );
+    assert_eq!(json_at(&path, &["status"])["process"], second.child.id(), "it still answers");
+}
+
+/// What is no socket is somebody's file, and a folder that is not there is named.
+#[test]
+fn a_socket_that_cannot_be_made_is_named_with_its_key() {
+    let (folder, _) = place();
+    let file = folder.write("precious", "data");
+    let nowhere = folder.path("nowhere/control");
+    let (ip, port) = (own_address().to_string(), free_port().to_string());
+    for (path, wanted) in [(&file, "is there and no socket; remove it"), (&nowhere, "cannot be made: ")] {
+        let arguments = ["--listen-addresses", &ip, "--listen-port", &port, "--admin-socket", path.to_str().unwrap()];
+        let (code, _, said) = finish(&arguments);
+        assert_eq!(code, 2);
+        assert!(said.contains(&format!("admin.socket: {}: {wanted}", path.display())), "{said}");
+    }
+    assert!(file_holds(&file, "data"));
+}
+
+#[test]
+fn bad_questions_are_told_what_is_wrong_and_harm_nobody() {
+    let (_folder, path) = place();
+    let server = setup(&path).start();
+    let long = [b"{\"command\":\"status\"".to_vec(), vec![b' '; 5000], b"}\n".to_vec()].concat();
+    let cases: [(&[u8], &str); 7] = [
+        (b"", "not a whole line"),
+        (b"{\"command\":\"status\"}", "not a whole line"),
+        (b"status\n", "not a line of JSON"),
+        (b"\xff\xfe\n", "not a line of JSON"),
+        (b"[1]\n", "not an object"),
+        (b"{\"command\":\"halt\"}\n", "unknown command \"halt\"; there is status"),
+        (&long, "longer than 4096 bytes"),
+    ];
+    for (bytes, wanted) in cases {
+        let answer = send(&path, bytes);
+        assert!(answer["error"].as_str().unwrap().contains(wanted), "{answer}");
+    }
+    // Who says nothing keeps nobody from asking.
+    let silent: Vec<UnixStream> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    assert_eq!(send(&path, b"{\"command\":\"status\"}\n")["process"], server.child.id());
+    drop(silent);
+    server.alice().allocate();
+}
+
+/// Whatever answers at a socket, it is told from a server.
+#[test]
+fn somebody_elses_socket_is_told_from_a_server() {
+    let (_folder, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let other = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"220 ready\r\n").unwrap());
+    let (code, _, said) = finish(&["status", "--socket", path.to_str().unwrap()]);
+    assert!(code == 2 && said.contains("is no hairpin"), "{said}");
+    other.join().unwrap();
+}
