@@ -5,6 +5,7 @@
 
 use super::Request;
 use super::desk::Desk;
+use crate::turn::Whom;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::fs::{self, Metadata, Permissions};
@@ -145,7 +146,33 @@ const QUESTION_LEN: usize = QUESTION as usize;
 async fn act(request: &Request, desk: &Desk, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
     match request {
         Request::Status => say(to, &desk.status().to_json()).await,
+        Request::Sessions(whom) => list(whom, desk, to).await,
+        Request::Kick(whom) => match desk.kick(whom).await {
+            Ok(ended) => say(to, &json!({ "ended": ended })).await,
+            Err(text) => say(to, &json!({ "error": text })).await,
+        },
     }
+}
+
+/// Writes a list of allocations as they come in, page by page: there may be more than should be held at once. A worker
+/// that does not answer ends it in the middle.
+async fn list(whom: &Whom, desk: &Desk, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
+    write(to, "{\"sessions\":[").await?;
+    let mut comma = "\n";
+    for worker in 0..desk.workers() {
+        let mut from = Some(0);
+        while let Some(place) = from {
+            let (some, next) = desk.sessions(worker, whom, place).await.map_err(io::Error::other)?;
+            let mut text = String::new();
+            for session in some {
+                text.push_str(&format!("{comma}{session}"));
+                comma = ",\n";
+            }
+            write(to, &text).await?;
+            from = next;
+        }
+    }
+    write(to, "]}\n").await
 }
 
 /// Writes a line of JSON.

@@ -1,10 +1,15 @@
 //! The desk: what may be asked of a running server, whichever door the question came in by.
 
+use super::sessions;
 use super::status::{KernelPath, Listener, Status};
 use crate::dataplane::xdp::{Kernel, Status as Carried};
 use crate::io::{Commons, clock};
-use crate::turn::Time;
+use crate::turn::{Session, Time, Whom};
+use serde_json::Value;
 use std::sync::Arc;
+
+/// How often all workers are asked, at most, to end what they have.
+const ROUNDS: usize = 4;
 
 /// What is known of a server from its start.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +52,59 @@ impl Desk {
         }
     }
 
+    /// Some allocations of a worker, from a place on; where to go on, if there may be more.
+    ///
+    /// # Errors
+    /// The worker does not answer.
+    pub async fn sessions(
+        &self,
+        worker: usize,
+        whom: &Whom,
+        from: usize,
+    ) -> Result<(Vec<Value>, Option<usize>), String> {
+        let page = self.commons.show(worker, whom.clone(), from).await.ok_or_else(|| silent(worker))?;
+        let in_kernel = |session: &Session| self.commons.kernel().and_then(|kernel| kernel.session(&session.path));
+        Ok((page.sessions.iter().map(|session| sessions::to_json(session, in_kernel(session))).collect(), page.next))
+    }
+
+    /// Ends the allocations of those who are meant; how many these were.
+    ///
+    /// # Errors
+    /// A worker does not answer.
+    pub async fn kick(&self, whom: &Whom) -> Result<usize, String> {
+        let mut ended = 0;
+        // Allocations may move from worker to worker meanwhile.
+        for _ in 0..ROUNDS {
+            let now = self.kick_once(whom).await?;
+            ended += now;
+            if now == 0 {
+                break;
+            }
+        }
+        tracing::info!(allocations = ended, "kick: allocations ended");
+        tracing::debug!(?whom, "kick: whose these were");
+        Ok(ended)
+    }
+
+    async fn kick_once(&self, whom: &Whom) -> Result<usize, String> {
+        let mut ended = 0;
+        for worker in 0..self.commons.workers() {
+            let mut from = Some(0);
+            while let Some(place) = from {
+                let (some, next) = self.commons.end(worker, whom.clone(), place).await.ok_or_else(|| silent(worker))?;
+                ended += some;
+                from = next;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// How many workers there are to ask.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.commons.workers()
+    }
+
     fn kernel_path(&self) -> KernelPath {
         let kernel = self.commons.kernel();
         KernelPath {
@@ -56,4 +114,9 @@ impl Desk {
             carried: kernel.map_or_else(Carried::default, Kernel::status),
         }
     }
+}
+
+/// A worker does not answer.
+fn silent(worker: usize) -> String {
+    format!("worker {worker} does not answer; what was done before stays done, and the log may say more")
 }

@@ -1,7 +1,7 @@
 //! OPERATORS: what a person running the server reads and asks.
 //!
 //! [`desk`] answers what may be asked of a running server; [`control`] is the door to it, a socket of this host, and
-//! [`client`] whoever comes in there. [`request`] and [`status`] are what goes back and forth, [`show`] makes tables
+//! [`client`] whoever comes in there. [`request`], [`status`] and [`sessions`] are what goes back and forth, [`show`] makes tables
 //! of it for people, and [`log`] is what the server says unasked.
 
 pub mod client;
@@ -9,7 +9,9 @@ pub mod control;
 pub mod desk;
 pub mod log;
 mod request;
+mod sessions;
 mod show;
 pub mod status;
 
+pub use crate::turn::Whom;
 pub use request::Request;

@@ -8,6 +8,8 @@ use serde_json::Value;
 pub(super) fn answer(request: &Request, value: &Value) -> String {
     match request {
         Request::Status => status(value),
+        Request::Sessions(_) => sessions(value),
+        Request::Kick(_) => format!("{} ended\n", counted(value["ended"].as_u64().unwrap_or(0))),
     }
 }
 
@@ -37,6 +39,62 @@ fn status(value: &Value) -> String {
         table(&["left to user space for", "packets"], left.collect()),
     ];
     parts.iter().filter(|part| !part.is_empty()).fold(facts, |all, part| format!("{all}\n{part}"))
+}
+
+/// Who has allocations.
+fn sessions(value: &Value) -> String {
+    let rows: Vec<Vec<String>> = items(&value["sessions"]).map(session).collect();
+    let heads = [
+        "client",
+        "by",
+        "user",
+        "relayed",
+        "permits",
+        "channels",
+        "age",
+        "left",
+        "path",
+        "to peers",
+        "bytes",
+        "to client",
+        "bytes",
+    ];
+    let count = rows.len() as u64;
+    format!("{}{}\n", table(&heads, rows), counted(count))
+}
+
+/// An allocation, what was relayed by both ways together.
+fn session(value: &Value) -> Vec<String> {
+    let relayed: Vec<&str> = items(&value["relayed"]).map(text).collect();
+    let seconds = |name: &str| duration(value[name].as_u64().unwrap_or(0));
+    let sum = |way: &str, what: &str| {
+        let both = ["user_space", "kernel"].map(|path| value[path][way][what].as_u64().unwrap_or(0));
+        grouped(both[0] + both[1])
+    };
+    let user = match text(&value["realm"]) {
+        "" => text(&value["user"]).to_owned(),
+        realm => format!("{}@{realm}", text(&value["user"])),
+    };
+    vec![
+        text(&value["client"]).to_owned(),
+        text(&value["transport"]).to_owned(),
+        user,
+        relayed.join(" "),
+        number(&value["permissions"]),
+        number(&value["channels"]),
+        seconds("age"),
+        seconds("expires"),
+        text(&value["path"]).to_owned(),
+        sum("to_peer", "packets"),
+        sum("to_peer", "bytes"),
+        sum("to_client", "packets"),
+        sum("to_client", "bytes"),
+    ]
+}
+
+/// So many allocations.
+fn counted(count: u64) -> String {
+    if count == 1 { "1 allocation".to_owned() } else { format!("{} allocations", grouped(count)) }
 }
 
 /// A name and what is to be said of it, perhaps in several lines.
@@ -93,7 +151,7 @@ fn uptime(value: &Value) -> String {
 }
 
 /// Seconds, in the two largest units.
-pub(super) fn duration(seconds: u64) -> String {
+fn duration(seconds: u64) -> String {
     let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
     let first = units.iter().position(|(size, _)| seconds >= *size).unwrap_or(units.len() - 1);
     let mut left = seconds;
@@ -106,7 +164,7 @@ pub(super) fn duration(seconds: u64) -> String {
 }
 
 /// Rows in columns; those of numbers stand to the right. Nothing if there is no row.
-pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
+fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     if rows.is_empty() {
         return String::new();
     }
@@ -117,30 +175,36 @@ pub(super) fn table(heads: &[&str], rows: Vec<Vec<String>>) -> String {
     let is_number = |at: usize| rows.iter().all(|row| row[at].starts_with(|c: char| c.is_ascii_digit()));
     let right: Vec<bool> = (0..heads.len()).map(is_number).collect();
     let line = |row: &Vec<String>| {
-        let cells =
-            row.iter().zip(&widths).zip(&right).map(|((cell, &width), &right)| {
-                if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-            });
+        let cells = row.iter().zip(&widths).zip(&right).map(|((cell, &width), &right)| {
+            // What a terminal would obey is no part of a name.
+            let cell = cell.replace(char::is_control, "\u{fffd}");
+            if right { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
         format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     [&heads].into_iter().chain(&rows).map(line).collect()
 }
 
+/// A number.
+fn number(value: &Value) -> String {
+    grouped(value.as_u64().unwrap_or(0))
+}
+
 /// A number with its thousands apart.
-pub(super) fn number(value: &Value) -> String {
-    let digits = value.as_u64().unwrap_or(0).to_string();
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
     let first = digits.len() % 3;
     let groups = [&digits[..first]].into_iter().chain((first..digits.len()).step_by(3).map(|at| &digits[at..at + 3]));
     groups.filter(|group| !group.is_empty()).collect::<Vec<_>>().join(",")
 }
 
-/// A text; what a terminal would obey is taken out.
-pub(super) fn text(value: &Value) -> &str {
+/// A text.
+fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
 /// The items of a list.
-pub(super) fn items(value: &Value) -> impl Iterator<Item = &Value> {
+fn items(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 

@@ -1,18 +1,54 @@
 //! What is asked of a running server: reading the command lines of an operator.
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::{Output, Sources, answers};
-use crate::admin::Request;
 use crate::admin::client::Task;
+use crate::admin::{Request, Whom};
 use crate::config::ControlSocket;
 
 /// Describes the subcommands.
-pub(super) fn subcommands() -> [Command; 1] {
-    [Command::new("status")
-        .about("Say how a running server stands: allocations, which way packets take and why, drops")]
+pub(super) fn subcommands() -> [Command; 3] {
+    let whom = ["all", "user", "client"];
+    [
+        Command::new("status")
+            .about("Say how a running server stands: allocations, which way packets take and why, drops"),
+        Command::new("sessions")
+            .about("Show who has allocations on a running server, and what they have relayed by which way")
+            .args(about_whom())
+            .group(ArgGroup::new("whom").args(&whom[1..])),
+        Command::new("kick")
+            .about("End allocations of a running server; who has lost one may make another")
+            .args(about_whom())
+            .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).help("Everybody"))
+            .group(ArgGroup::new("whom").args(whom).required(true)),
+    ]
     .map(|command| command.args(common()))
+}
+
+/// Describes the flags that say whose allocations are meant.
+fn about_whom() -> [Arg; 3] {
+    [
+        answers::text("user", "NAME").help("Those of this user, or of this identity in time-limited names"),
+        answers::text("realm", "REALM").requires("user").help("In this realm alone"),
+        Arg::new("client")
+            .long("client")
+            .value_name("ADDRESS:PORT")
+            .value_parser(value_parser!(SocketAddr))
+            .help("Those of the client at this address"),
+    ]
+}
+
+/// Reads whose allocations are meant.
+fn whom(matches: &ArgMatches) -> Whom {
+    let text = |name| matches.get_one::<String>(name).cloned();
+    match (text("user"), matches.get_one("client")) {
+        (Some(name), _) => Whom::User { name, realm: text("realm") },
+        (None, Some(client)) => Whom::Client(*client),
+        (None, None) => Whom::All,
+    }
 }
 
 /// Describes the flags that all of them have.
@@ -31,6 +67,8 @@ pub(super) fn is(name: &str) -> bool {
 /// Reads one; the exit code if it cannot be done.
 pub(super) fn read(name: &str, matches: &ArgMatches, sources: &Sources, output: &mut Output<'_>) -> Result<Task, u8> {
     let request = match name {
+        "sessions" => Request::Sessions(whom(matches)),
+        "kick" => Request::Kick(whom(matches)),
         _ => Request::Status,
     };
     Ok(Task { socket: socket(matches, sources, output)?, request, json: matches.get_flag("json") })

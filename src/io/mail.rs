@@ -3,7 +3,7 @@
 //! Nothing goes by mail for a packet of established media; what does has begun on one worker and belongs to another.
 
 use super::connection::Connection;
-use super::worker::Roaming;
+use super::worker::{Control, Roaming};
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,6 +16,8 @@ const ROOM: usize = 1024;
 pub(crate) enum Mail {
     /// About a client that roams.
     Roaming(Roaming),
+    /// From an operator.
+    Control(Control),
     /// The connection of a client that claims what is here, with its request; perhaps it will send no more.
     Stream { client: Box<Connection>, ended: bool },
 }
@@ -25,7 +27,7 @@ impl Mail {
     fn may_be_lost(&self) -> bool {
         match self {
             Self::Roaming(roaming) => roaming.is_packet(),
-            Self::Stream { .. } => false,
+            Self::Control(_) | Self::Stream { .. } => false,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! `session`, `incoming` and `outgoing` for TCP and TLS, `proxy` for clients that come by one, `dtls` for clients under DTLS, `mail` for what workers tell each other, `tcp` and `joint` for TCP relays, and `http` for who
 //! is no client. The system calls are in `sys`.
 
+mod ask;
 pub mod clock;
 mod commons;
 mod connection;

@@ -9,6 +9,7 @@
 //! worker, and those of TCP relays.
 
 mod act;
+mod control;
 mod dtls;
 mod proxy;
 mod roaming;
@@ -32,6 +33,7 @@ use super::tcp::TcpRelays;
 use super::udp::{ListenerPair, SocketOptions};
 use super::{ListenAddress, Sockets};
 use crate::turn::{ConnectionId, Now, Path, RelayId, Server, Time};
+pub(crate) use control::Control;
 use roaming::Roamers;
 pub(crate) use roaming::Roaming;
 use send::send_all;
@@ -312,6 +314,7 @@ impl Worker {
         for letter in self.mail.take(&self.door) {
             match letter {
                 Mail::Roaming(roaming) => self.take_roaming(roaming),
+                Mail::Control(letter) => self.take_control(letter),
                 Mail::Stream { client, ended } => self.take_stream(*client, ended),
             }
             self.drain();

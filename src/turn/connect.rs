@@ -7,6 +7,7 @@ use super::exchange::{Action, Claim};
 use super::lease::{Proven, is_same_session};
 use super::reply::{Answer, Refusal};
 use super::request;
+use super::session::Count;
 use super::table::{Allocation, Id};
 use super::types::{ConnectionId, Now, Path, Reason, RelayId, Time};
 use super::{Due, Outcome, Server};
@@ -106,6 +107,12 @@ impl Server {
             connection.due = due;
             self.timers.set(due, Due::Connection(number, due));
         }
+    }
+
+    /// What the allocation of a connection has relayed.
+    pub(super) fn counts_of(&mut self, number: ConnectionId) -> Option<&mut [Count; 2]> {
+        let allocation = self.connections.get(&number)?.allocation;
+        self.table.get_mut(allocation).map(|allocation| &mut allocation.counts)
     }
 
     /// A peer has been reached, or not.

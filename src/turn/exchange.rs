@@ -1,5 +1,6 @@
 //! What goes between the core and the world: verdicts of packets, actions that the core asks for, events that it is told.
 
+use super::session::SessionId;
 use super::types::{ConnectionId, Head, Owner, Path, Protocol, Reason, RelayId, Token};
 use std::net::{IpAddr, SocketAddr};
 
@@ -250,6 +251,11 @@ pub enum Event {
     Closed {
         /// The client.
         path: Path,
+    },
+    /// An operator ends an allocation.
+    Disconnect {
+        /// Which one.
+        session: SessionId,
     },
     /// An ICMP error came back for a datagram that a relay socket sent.
     Icmp {

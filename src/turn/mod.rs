@@ -29,6 +29,7 @@ mod refresh;
 mod relay;
 pub mod reply;
 mod request;
+mod session;
 mod small;
 mod table;
 pub mod ticket;
@@ -38,6 +39,7 @@ pub mod types;
 pub use exchange::{Action, Claim, Event, Icmp, Notice, OpenError, Permission, Route, Ticket, Verdict};
 pub use migrant::Migrant;
 pub use options::{Addresses, DefaultFamily, Options};
+pub use session::{Count, Page, Session, SessionId, Whom};
 pub(crate) use timers::Timers;
 pub use types::{ConnectionId, Counters, Head, Now, Owner, Path, Protocol, Reason, RelayId, Time, Token, Transport};
 
@@ -56,6 +58,7 @@ use ports::Ports;
 use random::Random;
 use realm::{Domain, Realm, RealmId};
 use redirect::Turns;
+use relay::{TO_CLIENT, TO_PEER};
 use reply::{Answer, Challenge, Refusal};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
@@ -205,6 +208,7 @@ impl Server {
             Event::Disconnected { connection } => self.forget_connection(connection),
             Event::Named { path, name } => self.named(path, &name),
             Event::Closed { path } => self.closed(now.time, &path),
+            Event::Disconnect { session } => self.disconnect(now.time, session),
             Event::Icmp { relay, peer, icmp } => self.icmp(now.time, relay, peer, icmp),
         }
     }
@@ -239,10 +243,14 @@ impl Server {
         self.counters.drop(reason);
     }
 
-    /// So many bytes were passed on outside the core: to peers, to clients.
-    pub fn count_stream(&mut self, [to_peer, to_client]: [u64; 2]) {
+    /// So many bytes of a connection were passed on outside the core: to the peer, to the client.
+    pub fn count_stream(&mut self, connection: ConnectionId, [to_peer, to_client]: [u64; 2]) {
         self.counters.to_peer_bytes += to_peer;
         self.counters.to_client_bytes += to_client;
+        if let Some(counts) = self.counts_of(connection) {
+            counts[TO_PEER].bytes += to_peer;
+            counts[TO_CLIENT].bytes += to_client;
+        }
     }
 
     /// What was counted so far.

@@ -272,6 +272,7 @@ impl Server {
             channels: SmallMap::default(),
             numbers: SmallMap::default(),
             buckets: None,
+            counts: Default::default(),
             icmp: Bucket::new(ICMP_RATE, now),
             armed: Time(u64::MAX),
         });

@@ -16,9 +16,9 @@ fn largest_payload(to: IpAddr) -> usize {
     if to.is_ipv4() { 65_507 } else { 65_527 }
 }
 
-/// Directions of the buckets.
-const TO_PEER: usize = 0;
-const TO_CLIENT: usize = 1;
+/// Directions of the buckets and the counts.
+pub(super) const TO_PEER: usize = 0;
+pub(super) const TO_CLIENT: usize = 1;
 /// ICMP errors told to one client in a second; a flood of them is somebody's attack.
 pub(super) const ICMP_RATE: u64 = 10;
 
@@ -186,14 +186,17 @@ fn to_peer<'p>(
     Ok(Verdict::ToPeer { relay, peer, body, dont_fragment })
 }
 
-/// Takes a payload from the allocation's bandwidth, if it is limited.
+/// Takes a payload from the allocation's bandwidth, if it is limited, and counts it.
 fn admit(allocation: &mut Allocation, direction: usize, len: usize, now: Time) -> Result<(), Reason> {
     let rate = allocation.bandwidth;
-    if rate == 0 {
-        return Ok(());
+    if rate != 0 {
+        let buckets = allocation.buckets.get_or_insert([Bucket::new(rate, now); 2]);
+        if !buckets[direction].take(len, rate, now) {
+            return Err(Reason::Bandwidth);
+        }
     }
-    let buckets = allocation.buckets.get_or_insert([Bucket::new(rate, now); 2]);
-    if buckets[direction].take(len, rate, now) { Ok(()) } else { Err(Reason::Bandwidth) }
+    allocation.counts[direction].add(len);
+    Ok(())
 }
 
 /// What a DTLS record holds at most: "the length MUST NOT exceed 2^14" (RFC 5246 §6.2.1).

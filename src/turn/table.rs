@@ -4,6 +4,7 @@ use super::lease::Lease;
 use super::limits::Bucket;
 use super::mobility::Mobility;
 use super::realm::RealmId;
+use super::session::Count;
 use super::small::SmallMap;
 use super::types::{ConnectionId, Path, RelayId, Time, Token, Transport};
 use crate::auth::Owner;
@@ -58,6 +59,8 @@ pub(super) struct Allocation {
     pub(super) numbers: SmallMap<SocketAddr, u16>,
     /// Bandwidth left: to the peers, to the client.
     pub(super) buckets: Option<[Bucket; 2]>,
+    /// What was relayed: to the peers, to the client.
+    pub(super) counts: [Count; 2],
     /// ICMP indications left in this second.
     pub(super) icmp: Bucket,
     /// When the table looks at it next.
@@ -291,6 +294,12 @@ impl Table {
     #[must_use]
     pub(super) fn len(&self) -> usize {
         self.allocations.len()
+    }
+
+    /// No allocation has a place from this one on.
+    #[must_use]
+    pub(super) fn places(&self) -> usize {
+        self.allocations.capacity()
     }
 
     /// How many of each transport, in the order of [`Transport::ALL`].

@@ -30,6 +30,7 @@ mod refresh;
 mod reservation;
 mod rest;
 mod routes;
+mod session;
 mod stun;
 mod tcp;
 mod transmit_count;

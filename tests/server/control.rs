@@ -180,7 +180,7 @@ fn bad_questions_are_told_what_is_wrong_and_harm_nobody() {
         (b"status\n", "not a line of JSON"),
         (b"\xff\xfe\n", "not a line of JSON"),
         (b"[1]\n", "not an object"),
-        (b"{\"command\":\"halt\"}\n", "unknown command \"halt\"; there is status"),
+        (b"{\"command\":\"halt\"}\n", "unknown command \"halt\"; there is status, sessions and kick"),
         (&long, "longer than 4096 bytes"),
     ];
     for (bytes, wanted) in cases {
@@ -203,4 +203,144 @@ fn somebody_elses_socket_is_told_from_a_server() {
     let (code, _, said) = finish(&["status", "--socket", path.to_str().unwrap()]);
     assert!(code == 2 && said.contains("is no hairpin"), "{said}");
     other.join().unwrap();
+}
+
+/// The sessions that a server shows, with these flags.
+fn sessions(path: &Path, flags: &[&str]) -> Vec<Value> {
+    json_at(path, &[&["sessions"], flags].concat())["sessions"].as_array().unwrap().clone()
+}
+
+/// How many are ended with these flags.
+fn kick(path: &Path, flags: &[&str]) -> Value {
+    json_at(path, &[&["kick"], flags].concat())["ended"].clone()
+}
+
+#[test]
+fn sessions_say_who_has_what_and_what_was_relayed() {
+    let (_folder, path) = place();
+    let server = setup(&path).set("workers", "2").start();
+    let peer = peer_at(server.addr.ip());
+    let mut alice = Client::udp_from(own_address().into(), server.addr).named(ALICE);
+    let mut bob = Client::tcp(server.addr).named(BOB);
+    let relayed = alice.allocate();
+    bob.allocate();
+    alice.bind(0x4000, peer.local_addr().unwrap());
+    alice.send_channel(0x4000, b"four");
+    receive(&peer);
+    peer.send_to(b"three", relayed).unwrap();
+    alice.data();
+    let found = sessions(&path, &[]);
+    assert_eq!(found.len(), 2);
+    let one = found.iter().find(|one| one["user"] == ALICE.0).unwrap();
+    assert_eq!(one["client"], alice.local().to_string());
+    assert_eq!(one["server"], server.addr.to_string());
+    assert_eq!(one["relayed"], json!([relayed.to_string()]));
+    assert_eq!((&one["transport"], &one["realm"], &one["path"]), (&json!("udp"), &json!(REALM), &json!("user space")));
+    assert_eq!((&one["permissions"], &one["channels"], &one["protocol"]), (&json!(1), &json!(1), &json!("udp")));
+    let relayed_by = json!({ "to_peer": { "packets": 1, "bytes": 4 }, "to_client": { "packets": 1, "bytes": 5 } });
+    assert_eq!(one["user_space"], relayed_by);
+    assert!(one["expires"].as_u64().unwrap() > 590 && one["age"].as_u64().unwrap() < 60);
+    assert_eq!(found.iter().find(|one| one["user"] == BOB.0).unwrap()["transport"], "tcp");
+    assert_eq!(sessions(&path, &["--user", BOB.0]).len(), 1);
+    assert_eq!(sessions(&path, &["--user", BOB.0, "--realm", "elsewhere"]).len(), 0);
+    assert_eq!(sessions(&path, &["--client", &alice.local().to_string()]).len(), 1);
+    let text = command_at(&path, &["sessions"]);
+    assert!(text.contains(&format!("alice@{REALM}")) && text.ends_with("\n2 allocations"), "{text}");
+}
+
+/// As by Refresh with zero: the relay is closed, its quota is free, and nobody else notices.
+#[test]
+fn kicked_users_lose_their_allocations_and_may_make_others() {
+    let (_folder, path) = place();
+    let server = setup(&path).set("workers", "2").set("limits.user-allocations", "4").start();
+    let peer = peer();
+    let (at, mut bob) = (peer.local_addr().unwrap(), Client::tcp(server.addr).named(BOB));
+    let theirs = bob.allocate();
+    bob.bind(0x4000, at);
+    let mut clients: Vec<Client> = (0..4).map(|n| if n < 2 { server.alice() } else { server.alice_by_tcp() }).collect();
+    let relayed: Vec<_> = clients.iter_mut().map(Client::allocate).collect();
+    clients.iter_mut().for_each(|client| client.bind(0x4000, at));
+    assert_eq!(server.alice().try_allocate(), Err(486));
+
+    assert_eq!(kick(&path, &["--user", ALICE.0, "--realm", "elsewhere"]), 0);
+    assert_eq!(kick(&path, &["--user", ALICE.0, "--realm", REALM]), 4);
+    for (client, relayed) in clients.iter_mut().zip(&relayed) {
+        if client.is_udp() {
+            client.send_channel(0x4000, b"to nobody");
+            assert_eq!(client.refresh(600), Some(437));
+        } else {
+            assert_eq!(client.hear(), crate::client::Heard::End);
+        }
+        eventually("the relay's port is free", || std::net::UdpSocket::bind(relayed).ok());
+    }
+    assert_eq!(sessions(&path, &[]).len(), 1);
+    bob.send_channel(0x4000, b"untouched");
+    assert_eq!(receive(&peer), (b"untouched".to_vec(), theirs));
+    let mut again: Vec<Client> = (0..4).map(|_| server.alice()).collect();
+    again.iter_mut().for_each(|client| _ = client.allocate());
+    server.err.wait_for("kick: allocations ended allocations=4");
+
+    let seen = again[0].binding().to_string();
+    assert_eq!(kick(&path, &["--client", &seen]), 1);
+    assert_eq!(again[0].refresh(600), Some(437));
+    assert_eq!(again[1].refresh(600), None);
+    assert_eq!(command_at(&path, &["kick", "--all"]), "4 allocations ended");
+    assert_eq!(bob.hear(), crate::client::Heard::End);
+    assert!(sessions(&path, &[]).is_empty());
+}
+
+/// The identity in time-limited names is a user, whatever the time in them.
+#[test]
+fn time_limited_users_are_kicked_by_their_identity() {
+    let (_folder, path) = place();
+    let server = setup(&path).start();
+    for (name, whom) in [("4000000000:guest", "guest"), ("4000000001:guest", "4000000001:guest")] {
+        let password = hairpin::auth::rest::password(SECRET, name, hairpin::auth::rest::Hash::Sha1);
+        let mut client = Client::udp(server.addr).named((name, &password));
+        client.allocate();
+        assert_eq!(kick(&path, &["--user", whom]), 1);
+        assert_eq!(client.refresh(600), Some(437));
+    }
+}
+
+/// More than a worker looks at in one go.
+#[test]
+fn crowds_are_shown_and_kicked() {
+    let (_folder, path) = place();
+    let server = setup(&path).set("limits.unauthenticated", "0").start();
+    let mut clients: Vec<Client> = (0..250).map(|_| server.alice()).collect();
+    clients.iter_mut().for_each(|client| _ = client.allocate());
+    assert_eq!(sessions(&path, &[]).len(), 250);
+    assert_eq!(kick(&path, &["--user", ALICE.0]), 250);
+    assert!(sessions(&path, &[]).is_empty());
+    assert_eq!(clients[249].refresh(600), Some(437));
+}
+
+/// Nobody is kicked by a slip of the keyboard.
+#[test]
+fn who_is_to_be_kicked_must_be_said() {
+    let (_folder, path) = place();
+    let server = setup(&path).start();
+    server.alice().allocate();
+    let cases: [(&str, &str); 8] = [
+        (r#"{"command":"kick"}"#, "whom?"),
+        (r#"{"command":"kick","all":false}"#, "whom?"),
+        (r#"{"command":"kick","all":true,"user":"bob"}"#, "exclude each other"),
+        (r#"{"command":"kick","usr":"bob"}"#, "unknown field \"usr\""),
+        (r#"{"command":"kick","realm":"example.org"}"#, "\"realm\" goes with \"user\""),
+        (r#"{"command":"kick","client":"127.0.0.1"}"#, "no address with a port"),
+        (r#"{"command":"kick","user":7}"#, "not a text"),
+        (r#"{"command":"status","all":true}"#, "unknown field \"all\""),
+    ];
+    for (line, wanted) in cases {
+        let answer = send(&path, format!("{line}\n").as_bytes());
+        assert!(answer["error"].as_str().unwrap().contains(wanted), "{line}: {answer}");
+    }
+    let socket = ["--socket", path.to_str().unwrap()];
+    for flags in
+        [&["kick"][..], &["kick", "--all", "--user", "x"], &["kick", "--client", "x"], &["kick", "--realm", "x"]]
+    {
+        assert_eq!(finish(&[flags, &socket].concat()).0, 1, "{flags:?}");
+    }
+    assert_eq!(sessions(&path, &[]).len(), 1);
 }

@@ -1,13 +1,6 @@
 //! What the kernel path counts.
 
-/// Packets and bytes of payload.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// Packets.
-    pub packets: u64,
-    /// Bytes of payload.
-    pub bytes: u64,
-}
+pub use crate::turn::Count;
 
 /// Why a packet of a route was left to user space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -57,9 +57,9 @@ impl Worker {
             Some(News::Connected(reached)) => {
                 self.server.handle_event(self.now, Event::Connected { connection, reached });
             }
-            Some(News::Passed(bytes)) => return self.server.count_stream(bytes),
+            Some(News::Passed(bytes)) => return self.server.count_stream(connection, bytes),
             Some(News::Ended(bytes)) => {
-                self.server.count_stream(bytes);
+                self.server.count_stream(connection, bytes);
                 self.server.handle_event(self.now, Event::Disconnected { connection });
             }
         }

@@ -3,6 +3,7 @@
 use super::media::{Media, Way};
 use super::scene::{Counts, HOST, PORT, RIGHT, Scene};
 use crate::client::Heard;
+use crate::control::json_at;
 use crate::harness::*;
 use hairpin::wire::{Method, attribute};
 use std::net::UdpSocket;
@@ -127,6 +128,39 @@ fn an_allocation_that_is_given_back_carries_nothing_more() {
         assert!(media.ends(way) < after + LATE);
     }
     assert_eq!(Counts::of(&server).channels, 0);
+}
+
+/// An operator sees which way media takes, and ends it in time; whoever else talks goes on.
+#[test]
+fn who_is_kicked_is_carried_no_more() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let (scene, folder) = (Scene::new(), Folder::new());
+    let path = folder.path("control");
+    let (server, mut media) = begin(&scene, &[("admin.socket", &quoted(path.to_str().unwrap()))]);
+    let bob = scene.client(&server, HOST[0]).named(BOB);
+    let mut other = Media::start(bob, scene.right.run(|| peer_at(RIGHT[0])));
+    media.flows_by_kernel(&server);
+    other.flows_by_kernel(&server);
+    let status = json_at(&path, &["status"]);
+    assert_eq!((&status["kernel"]["mode"], &status["kernel"]["why"]), (&"native".into(), &"as configured".into()));
+    assert_eq!((&status["kernel"]["channels"], &status["kernel"]["sessions"]), (&2.into(), &2.into()));
+    let sessions = json_at(&path, &["sessions"]);
+    for session in sessions["sessions"].as_array().unwrap() {
+        assert_eq!(session["path"], "kernel");
+        for way in ["to_peer", "to_client"] {
+            let packets = |path: &str| session[path][way]["packets"].as_u64().unwrap();
+            assert!(packets("kernel") >= 100 && packets("user_space") < 100, "{session}");
+            assert_eq!(session["kernel"][way]["bytes"], packets("kernel") * 164, "{session}");
+        }
+    }
+    let (_, after) = during(|| assert_eq!(json_at(&path, &["kick", "--user", ALICE.0])["ended"], 1));
+    for way in [Way::Up, Way::Down] {
+        assert!(media.ends(way) < after + LATE);
+    }
+    assert_eq!(Counts::of(&server).channels, 1);
+    other.flows_by_kernel(&server);
 }
 
 /// The kernel asks a neighbour whether it is still there when it sends something to it itself.
