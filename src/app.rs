@@ -1,15 +1,14 @@
 //! Assembly: build, run, reload, stop. The only place where all layers meet.
 
-mod control;
 mod hosts;
 mod kernel;
 mod listen;
+mod operators;
 mod options;
 mod realms;
 mod redirect;
 mod status;
 
-use crate::admin::control::Control;
 use crate::admin::desk::Desk;
 use crate::admin::log;
 use crate::auth::peers::Policy;
@@ -25,6 +24,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hosts::Hosts;
 pub use listen::certificates;
 use listen::{acceptor, dtls_acceptor, listen_address, remedy, web};
+use operators::Entrances;
 use options::{connection_limits, ledger, options, rules};
 use realms::{credentials, nonces, realms};
 use ring::rand::{SecureRandom, SystemRandom};
@@ -53,12 +53,12 @@ pub fn run(mut config: Config, warnings: &[String]) -> Result<()> {
     let fresh = fresh_user(&mut config)?;
     let plan = Plan::new(&config, fresh.is_some())?;
     let sockets = plan.open(&config)?;
-    let control = control::open(&config)?;
+    let entrances = Entrances::open(&config)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = Signals::catch(&runtime)?;
     write_pid(&config)?;
     announce(&config, fresh.as_deref());
-    let operators = Operators { signals, output: &output, control: control.as_ref() };
+    let operators = Operators { signals, output: &output, entrances: &entrances };
     let result = plan.serve(sockets, &runtime, operators);
     remove_pid(&config);
     result
@@ -80,7 +80,7 @@ struct Plan {
 struct Operators<'a> {
     signals: Signals,
     output: &'a log::Output,
-    control: Option<&'a Control>,
+    entrances: &'a Entrances,
 }
 
 impl Plan {
@@ -99,7 +99,7 @@ impl Plan {
             .with_dtls(dtls.clone());
         let commons = Arc::new(commons);
         Ok(Self {
-            desk: Arc::new(Desk::new(Arc::clone(&commons), control::facts(config, &no_kernel))),
+            desk: Arc::new(Desk::new(Arc::clone(&commons), operators::facts(config, &no_kernel))),
             commons,
             listen: config.listen.iter().map(|at| listen_address(config, at, tls.as_ref())).collect(),
             setup: Setup {
@@ -174,14 +174,14 @@ impl Plan {
     }
 
     /// Waits for a signal to stop; until then reopens the log and reloads certificates on SIGHUP, tells how it stands
-    /// on SIGUSR1, and answers at the control socket.
+    /// on SIGUSR1, and answers operators.
     async fn wait(
         &self,
         operators: Operators<'_>,
         failures: &mut mpsc::UnboundedReceiver<std::io::Error>,
     ) -> Result<()> {
-        let Operators { mut signals, output, control } = operators;
-        let answering = control::answer(control, &self.desk);
+        let Operators { mut signals, output, entrances } = operators;
+        let answering = entrances.attend(&self.desk);
         tokio::pin!(answering);
         loop {
             tokio::select! {

@@ -5,7 +5,7 @@
 //! key), `load` (from sources to a configuration), `native` and `coturn` (the two formats), `options` (the
 //! options of coturn that are no key), `check` (what is wrong or risky as a whole).
 
-mod admin;
+pub(crate) mod admin;
 mod alternate;
 mod check;
 pub(crate) mod coturn;

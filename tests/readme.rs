@@ -61,3 +61,10 @@ fn its_keys_are_keys() {
     let unknown: Vec<&str> = dotted.filter(|key| !known.contains(key)).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }
+
+#[test]
+fn the_page_of_metrics_is_the_list_of_metrics() {
+    let page = include_str!("../docs/metrics.md");
+    let table = hairpin::admin::metrics::page();
+    assert!(page.ends_with(&table), "docs/metrics.md should end with what `hairpin metrics --list` prints:\n{table}");
+}

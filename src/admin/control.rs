@@ -5,6 +5,8 @@
 
 use super::Request;
 use super::desk::Desk;
+use super::door::{self, PATIENCE};
+use super::metrics;
 use crate::turn::Whom;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -14,22 +16,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net as std_net;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 /// The longest question.
 const QUESTION: u64 = 4096;
-/// How long a question may take to come, and each part of an answer to go.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Questions that are answered at once; others wait for their turn.
-const SEATS: usize = 8;
 /// Connections that wait to be accepted.
 const QUEUE: libc::c_int = 64;
-/// How long nobody is let in after somebody could not be.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// The socket, whose file goes with it.
 #[derive(Debug)]
@@ -60,23 +54,8 @@ impl Control {
     /// Answers whoever comes, for ever.
     pub async fn serve(&self, desk: Arc<Desk>) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
-        let seats = Arc::new(Semaphore::new(SEATS));
-        while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let desk = Arc::clone(&desk);
-                    tokio::spawn(async move {
-                        // Who leaves before the answer does not want it.
-                        _ = answer(stream, &desk).await;
-                        drop(seat);
-                    });
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "control: nobody let in");
-                    sleep(PAUSE).await;
-                }
-            }
-        }
+        let accept = async || listener.accept().await.map(|(stream, _)| stream);
+        door::attend(accept, |stream| answer(stream, Arc::clone(&desk))).await;
         Ok(())
     }
 }
@@ -121,7 +100,7 @@ fn clear(path: &Path) -> Result<(), String> {
 }
 
 /// Reads a question and answers it.
-async fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, desk: Arc<Desk>) -> io::Result<()> {
     let (from, mut to) = stream.split();
     let mut line = Vec::new();
     let mut from = BufReader::new(from.take(QUESTION));
@@ -133,7 +112,7 @@ async fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {
         Err(_) => Err(format!("no whole line within {} s", PATIENCE.as_secs())),
     };
     match asked {
-        Ok(request) => act(&request, desk, &mut to).await?,
+        Ok(request) => act(&request, &desk, &mut to).await?,
         Err(text) => say(&mut to, &json!({ "error": text })).await?,
     }
     timeout(PATIENCE, to.shutdown()).await?
@@ -146,6 +125,7 @@ const QUESTION_LEN: usize = QUESTION as usize;
 async fn act(request: &Request, desk: &Desk, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
     match request {
         Request::Status => say(to, &desk.status().to_json()).await,
+        Request::Metrics => say(to, &json!({ "metrics": metrics::write(&desk.status()) })).await,
         Request::Sessions(whom) => list(whom, desk, to).await,
         Request::Kick(whom) => match desk.kick(whom).await {
             Ok(ended) => say(to, &json!({ "ended": ended })).await,

@@ -8,6 +8,8 @@ use serde_json::{Map, Value, json};
 pub enum Request {
     /// How it stands.
     Status,
+    /// The same in numbers for a program that draws them.
+    Metrics,
     /// Who has allocations.
     Sessions(Whom),
     /// End allocations.
@@ -27,6 +29,7 @@ impl Request {
         let command = fields.get("command").ok_or_else(|| format!("no \"command\"; there is {COMMANDS}"))?;
         match command.as_str() {
             Some("status") => only(fields, &[]).map(|()| Self::Status),
+            Some("metrics") => only(fields, &[]).map(|()| Self::Metrics),
             Some("sessions") => Ok(Self::Sessions(whom(fields)?.unwrap_or(Whom::All))),
             Some("kick") => whom(fields)?.map(Self::Kick).ok_or_else(|| NOBODY.to_owned()),
             _ => Err(format!("unknown command {command}; there is {COMMANDS}")),
@@ -38,6 +41,7 @@ impl Request {
     pub fn to_json(&self) -> Value {
         match self {
             Self::Status => json!({ "command": "status" }),
+            Self::Metrics => json!({ "command": "metrics" }),
             Self::Sessions(whom) => about("sessions", whom),
             Self::Kick(whom) => about("kick", whom),
         }
@@ -45,7 +49,7 @@ impl Request {
 }
 
 /// The commands, for errors.
-const COMMANDS: &str = "status, sessions and kick";
+const COMMANDS: &str = "status, metrics, sessions and kick";
 
 /// Nobody is kicked by accident.
 const NOBODY: &str = "whom? Give \"user\" (and \"realm\"), \"client\", or \"all\": true";

@@ -8,6 +8,7 @@ use serde_json::Value;
 pub(super) fn answer(request: &Request, value: &Value) -> String {
     match request {
         Request::Status => status(value),
+        Request::Metrics => text(&value["metrics"]).to_owned(),
         Request::Sessions(_) => sessions(value),
         Request::Kick(_) => format!("{} ended\n", counted(value["ended"].as_u64().unwrap_or(0))),
     }

@@ -22,7 +22,7 @@ pub struct Status {
     pub listeners: Vec<Listener>,
     /// Allocations by the transport of their clients.
     pub allocations: ByTransport,
-    /// Connections of TCP and TLS clients.
+    /// Connections of TCP and TLS clients, and sessions of DTLS.
     pub connections: u32,
     /// What the workers have counted.
     pub counters: Counters,

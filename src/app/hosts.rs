@@ -1,5 +1,6 @@
 //! The addresses of this host, and what of them the configuration means.
 
+use super::operators;
 use crate::config::{self, Config};
 use crate::io;
 use anyhow::{Context, Result};
@@ -86,5 +87,6 @@ pub(super) fn listeners_at(config: &Config, addr: SocketAddr, own: impl Iterator
 /// Every address at which this server listens for streams.
 pub(super) fn own_streams(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
     let streams = config.listen.iter().filter(|at| at.tcp || at.tls);
-    streams.flat_map(|at| listeners_at(config, at.addr, hosts.all.iter().copied())).collect()
+    let streams = streams.flat_map(|at| listeners_at(config, at.addr, hosts.all.iter().copied()));
+    streams.chain(operators::addresses(config, hosts)).collect()
 }

@@ -6,15 +6,18 @@ use std::path::PathBuf;
 
 use super::{Output, Sources, answers};
 use crate::admin::client::Task;
-use crate::admin::{Request, Whom};
+use crate::admin::{Request, Whom, metrics};
 use crate::config::ControlSocket;
 
 /// Describes the subcommands.
-pub(super) fn subcommands() -> [Command; 3] {
+pub(super) fn subcommands() -> [Command; 4] {
     let whom = ["all", "user", "client"];
     [
         Command::new("status")
             .about("Say how a running server stands: allocations, which way packets take and why, drops"),
+        Command::new("metrics")
+            .about("Print the metrics of a running server, as they are served by admin.metrics")
+            .arg(Arg::new("list").long("list").action(ArgAction::SetTrue).help("Say what there is, and ask no server")),
         Command::new("sessions")
             .about("Show who has allocations on a running server, and what they have relayed by which way")
             .args(about_whom())
@@ -67,6 +70,8 @@ pub(super) fn is(name: &str) -> bool {
 /// Reads one; the exit code if it cannot be done.
 pub(super) fn read(name: &str, matches: &ArgMatches, sources: &Sources, output: &mut Output<'_>) -> Result<Task, u8> {
     let request = match name {
+        "metrics" if matches.get_flag("list") => return Err(output.say(&metrics::page())),
+        "metrics" => Request::Metrics,
         "sessions" => Request::Sessions(whom(matches)),
         "kick" => Request::Kick(whom(matches)),
         _ => Request::Status,

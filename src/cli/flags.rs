@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use clap::{Arg, ArgAction, ArgMatches};
 
 use crate::config::Reading;
+use crate::config::admin;
 use crate::config::coturn::{self, Meaning};
 use crate::config::key::Key;
 use crate::config::kind::Kind;
@@ -80,5 +81,6 @@ pub(super) fn read(matches: &ArgMatches) -> Reading {
             coturn::take(&mut reading, id, value, Site::new("command line", format!("--{flag}")));
         }
     }
+    admin::join_metrics(&mut reading);
     reading
 }

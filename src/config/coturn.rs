@@ -4,7 +4,7 @@ use super::key::{How, Key, Name};
 use super::options::{self, Fate, Other};
 use super::setting::{REFUSED, Reading, Remark, Setting, Site, Value};
 use super::table::{self, KEYS};
-use super::{near, value};
+use super::{admin, near, value};
 
 /// What a name in a coturn file or on the command line means.
 #[derive(Clone, Copy)]
@@ -65,6 +65,7 @@ pub(crate) fn read(file: &str, text: &str) -> Reading {
             take(&mut reading, name, value, site);
         }
     }
+    admin::join_metrics(&mut reading);
     reading
 }
 

@@ -53,7 +53,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Other> {
 }
 
 const DATABASE: Fate = Planned("databases are not read; users and secrets stand in the configuration");
-const METRICS: Fate = Planned("no metrics are served");
+const PLAIN_METRICS: Fate = Planned("metrics are served without TLS; where others can listen, put a proxy before them");
 const CONTROL: Fate = Ignored("there is no telnet; `hairpin status` and the like ask a running server by admin.socket");
 const WEB: Fate = Planned("there is no web page");
 const SHARED_RELAY: Fate = Planned("each allocation has a relay port of its own");
@@ -134,14 +134,11 @@ pub(crate) static OTHERS: &[Other] = &[
     valued("web-admin-ip", WEB),
     valued("web-admin-port", WEB),
     flag("web-admin-listen-on-workers", WEB),
-    flag("prometheus", METRICS),
-    valued("prometheus-port", METRICS),
-    valued("prometheus-address", METRICS),
-    valued("prometheus-path", METRICS),
-    flag("prometheus-username-labels", METRICS),
-    flag("prometheus-tls", METRICS),
-    valued("prometheus-cert", METRICS),
-    valued("prometheus-key", METRICS),
+    valued("prometheus-path", Ignored("metrics are at /metrics")),
+    flag("prometheus-username-labels", Ignored("no metric names a user, of whom there is no end; `hairpin sessions` does")),
+    flag("prometheus-tls", PLAIN_METRICS),
+    valued("prometheus-cert", PLAIN_METRICS),
+    valued("prometheus-key", PLAIN_METRICS),
     flag("no-stdout-log", Implied("standard output is never logged to")),
     flag("syslog", Ignored("logs go to standard error, which systemd keeps in the journal")),
     valued("syslog-facility", Ignored("logs go to standard error, which systemd keeps in the journal")),

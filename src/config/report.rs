@@ -42,11 +42,13 @@ fn listener_line(listener: &Listener) -> String {
 
 /// Writes what operators are served.
 fn admin_line(config: &Config) -> String {
-    match &config.admin.socket {
+    let socket = match &config.admin.socket {
         ControlSocket::Off => "no control socket".to_owned(),
         ControlSocket::Auto => format!("control socket {}, if there is that folder", ControlSocket::usual().display()),
         ControlSocket::At(path) => format!("control socket {}", path.display()),
-    }
+    };
+    let metrics = config.admin.metrics.map(|addr| format!(", metrics at http://{addr}/metrics"));
+    socket + &metrics.unwrap_or_default()
 }
 
 /// Writes relay addresses and ports.

@@ -298,6 +298,10 @@ pub(crate) static KEYS: &[Key] = &[
 
     key("admin.socket", Other("a path, auto or off", admin::socket), &["auto"],
         "The control socket of `hairpin status` and the like, for the server's user and root alone. auto: `control` in $RUNTIME_DIRECTORY, as systemd sets it, or in /run/hairpin, if there is that folder and it may be written to."),
+    key("admin.metrics", Other("an address with a port, or a port after a colon", admin::metrics), &[""],
+        "Where Prometheus fetches /metrics by HTTP, for whoever can reach it: 127.0.0.1:9641, or :9641 for every address. No metric names a client or a user. Empty: nowhere.")
+        .coturn(&[how("prometheus", How::As(":9641")), how("prometheus-port", How::With(admin::at_port)),
+                  how("prometheus-address", How::With(str::to_owned))]),
 
     key("log.level", Text(|d| &mut d.config.log.level, "error, warn, info, debug, trace or a filter"), &["info"],
         "error, warn, info, debug, trace, or a filter such as warn,hairpin::turn=debug.")

@@ -173,7 +173,7 @@ fn a_flag_that_says_yes_is_on() {
 #[test]
 fn planned_options_warn_with_their_name_and_start() {
     let text = "userdb=/var/lib/turn/turndb\nredis-statsdb=\"ip=127.0.0.1\"\n\
-        prometheus\nweb-admin\ncli\nproc-user=turn\ndaemon";
+        prometheus-tls\nweb-admin\ncli\nproc-user=turn\ndaemon";
     let warnings = lines(&good("t.conf", &with_user(text)).warnings);
     for name in text.lines().map(|line| line.split('=').next().unwrap()) {
         assert_says(&warnings, &format!(": {name}: has no effect"));
@@ -372,10 +372,10 @@ fn a_converted_file_means_the_same() {
     let text = with_user(
         "realm=a.b\nuser=q:pa\"ss\\word\nlistening-ip=192.0.2.1\nlistening-port=03478\nno-tcp\nexternal-ip=203.0.113.1/192.0.2.1\n\
         relay-ip=192.0.2.1\nstatic-auth-secret=0123456789abcdef\nallowed-peer-ip=10.0.0.0/8\nstale-nonce=0\nverbose\nlog-min-level=error\n\
-        fingerprint=yes\nkeep-address-family\nmax-bps=1000\nmin-port=20000\nprometheus\nserver-relay\nrest-api-separator=;\npidfile=/run/x",
+        fingerprint=yes\nkeep-address-family\nmax-bps=1000\nmin-port=20000\nweb-admin\nserver-relay\nrest-api-separator=;\npidfile=/run/x",
     );
     let toml = config::convert("t.conf", &text).unwrap();
-    assert!(toml.contains("# t.conf:18: prometheus: has no effect yet"), "{toml}");
+    assert!(toml.contains("# t.conf:18: web-admin: has no effect yet"), "{toml}");
     assert!(toml.contains("# t.conf:19: server-relay: refused"), "{toml}");
     let without_refused = text.replace("server-relay\n", "");
     assert_eq!(good("t.toml", &toml).config, good("t.conf", &without_refused).config);
@@ -402,4 +402,29 @@ fn alternate_servers_are_those_of_each_transport() {
     ];
     assert_eq!(seen, wanted.map(|(at, udp, tcp, tls)| (at.to_owned(), udp, tcp, tls)));
     assert_says(&bad("t.conf", &with_user("alternate-server=turn.example.org")), "write it in numbers");
+}
+
+#[test]
+fn metrics_are_served_where_three_options_say() {
+    let at = |text: &str| {
+        let text = with_user(text);
+        let metrics = good("t.conf", &text).config.admin.metrics;
+        let toml = config::convert("t.conf", &text).unwrap();
+        assert_eq!(good("t.toml", &toml).config.admin.metrics, metrics, "{toml}");
+        metrics.map(|addr| addr.to_string())
+    };
+    assert_eq!(at("prometheus").as_deref(), Some("[::]:9641"));
+    assert_eq!(at("prometheus-port=9700\nprometheus").as_deref(), Some("[::]:9700"));
+    assert_eq!(at("prometheus\nprometheus-address=127.0.0.1").as_deref(), Some("127.0.0.1:9641"));
+    let all = "prometheus\nprometheus-address=::1\nprometheus-port=9700";
+    assert_eq!(at(all).as_deref(), Some("[::1]:9700"));
+    // In coturn the others mean nothing without the first.
+    assert_eq!(at("prometheus-port=9700\nprometheus-address=127.0.0.1"), None);
+    assert_eq!(at("prometheus=no\nprometheus-port=9700"), None);
+    assert_eq!(at("admin.metrics=127.0.0.1:9642").as_deref(), Some("127.0.0.1:9642"));
+    for wrong in ["prometheus-port=70000", "prometheus-address=here"] {
+        let errors = bad("t.conf", &with_user(&format!("prometheus\n{wrong}")));
+        assert_says(&errors, "prometheus: ");
+        assert_says(&errors, "127.0.0.1:9641");
+    }
 }

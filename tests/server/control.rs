@@ -10,19 +10,19 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// Where the control socket of a test's server is, in a folder that ends with the test.
-fn place() -> (Folder, PathBuf) {
+pub fn place() -> (Folder, PathBuf) {
     let folder = Folder::new();
     let path = folder.path("control");
     (folder, path)
 }
 
 /// A configuration with this control socket.
-fn setup(path: &Path) -> Setup {
+pub fn setup(path: &Path) -> Setup {
     Setup::new().set("admin.socket", &quoted(path.to_str().unwrap()))
 }
 
 /// Asks with a command of the binary, which must succeed.
-fn command_at(path: &Path, arguments: &[&str]) -> String {
+pub fn command_at(path: &Path, arguments: &[&str]) -> String {
     let (code, out, said) = finish(&[arguments, &["--socket", path.to_str().unwrap()]].concat());
     assert_eq!((code, said.as_str()), (0, ""), "{out}");
     out
@@ -180,7 +180,7 @@ fn bad_questions_are_told_what_is_wrong_and_harm_nobody() {
         (b"status\n", "not a line of JSON"),
         (b"\xff\xfe\n", "not a line of JSON"),
         (b"[1]\n", "not an object"),
-        (b"{\"command\":\"halt\"}\n", "unknown command \"halt\"; there is status, sessions and kick"),
+        (b"{\"command\":\"halt\"}\n", "unknown command \"halt\"; there is status, metrics, sessions and kick"),
         (&long, "longer than 4096 bytes"),
     ];
     for (bytes, wanted) in cases {

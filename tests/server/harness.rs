@@ -29,6 +29,8 @@ pub enum Need {
     Openssl,
     /// The programs that shape traffic and filter it.
     Filters,
+    /// A reader of metrics: the Python module prometheus_client.
+    Prometheus,
     /// The program that tells a network card what to do itself.
     Ethtool,
     /// The program that shows sockets.
@@ -47,6 +49,7 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
         Need::Filters if !runs("nft", "-v") => Some("the program `nft`"),
         Need::Ethtool if !runs("ethtool", "--version") => Some("the program `ethtool`"),
         Need::Sockets if !runs("ss", "-V") => Some("the program `ss`"),
+        Need::Prometheus if !imports("prometheus_client") => Some("the Python module prometheus_client"),
         Need::Openssl if !runs("openssl", "version") => Some("the program `openssl`"),
         Need::Dtls if !hairpin::io::dtls::SERVED => Some("a build with `--features dtls`"),
         _ => None,
@@ -61,6 +64,14 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
 /// The name of the test that runs, for [`requires`].
 pub fn name() -> String {
     std::thread::current().name().unwrap_or("a test").to_owned()
+}
+
+/// Python has a module.
+fn imports(module: &str) -> bool {
+    let import = format!("import {module}");
+    let status =
+        Command::new("/usr/bin/python3").args(["-c", &import]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 fn runs(program: &str, argument: &str) -> bool {

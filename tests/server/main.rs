@@ -18,6 +18,7 @@ mod http;
 mod icmp;
 mod kernel;
 mod memory;
+mod metrics;
 mod odd;
 mod process;
 mod proxy;

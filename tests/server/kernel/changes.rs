@@ -3,8 +3,9 @@
 use super::media::{Media, Way};
 use super::scene::{Counts, HOST, PORT, RIGHT, Scene};
 use crate::client::Heard;
-use crate::control::json_at;
+use crate::control::{command_at, json_at};
 use crate::harness::*;
+use crate::metrics::number;
 use hairpin::wire::{Method, attribute};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -146,6 +147,12 @@ fn who_is_kicked_is_carried_no_more() {
     let status = json_at(&path, &["status"]);
     assert_eq!((&status["kernel"]["mode"], &status["kernel"]["why"]), (&"native".into(), &"as configured".into()));
     assert_eq!((&status["kernel"]["channels"], &status["kernel"]["sessions"]), (&2.into(), &2.into()));
+    let metrics = command_at(&path, &["metrics"]);
+    for name in ["left0", "right0"] {
+        let sample = format!("hairpin_kernel_path_info{{mode=\"native\",interface=\"{name}\",why=\"as configured\"}}");
+        assert_eq!(number(&metrics, &sample), 1);
+    }
+    assert!(number(&metrics, "hairpin_relayed_packets_total{direction=\"to_peer\",path=\"kernel\"}") >= 200);
     let sessions = json_at(&path, &["sessions"]);
     for session in sessions["sessions"].as_array().unwrap() {
         assert_eq!(session["path"], "kernel");
