@@ -29,8 +29,10 @@ impl Server {
         let Ok(data) = ChannelData::parse(packet) else { return Verdict::Drop(Reason::Malformed) };
         let Some(allocation) = self.allocation_at(now, &path) else { return Verdict::Drop(Reason::NoAllocation) };
         let Some(peer) = allocation.channel(data.number, now) else { return Verdict::Drop(Reason::NoChannel) };
-        let verdict = to_peer(allocation, now, peer, data.body, false).unwrap_or_else(Verdict::Drop);
-        self.turned_inward(verdict)
+        match exit(allocation, now, peer, data.body) {
+            Ok(relay) => self.to_peer(relay, peer, data.body, false),
+            Err(reason) => Verdict::Drop(reason),
+        }
     }
 
     /// A Send indication (RFC 8656 §11.2): never answered, whatever is wrong with it.
@@ -44,8 +46,8 @@ impl Server {
         if Unknown::of(message).is_some() {
             return Err(Reason::BadIndication);
         }
-        let id = self.id_at(now, &path).ok_or(Reason::NoAllocation)?;
-        let allocation = self.table.get(id).ok_or(Reason::NoAllocation)?;
+        let id = self.found_at(now, &path).ok_or(Reason::NoAllocation)?;
+        let allocation = self.table.get(id).filter(|a| a.expires() > now).ok_or(Reason::NoAllocation)?;
         if allocation.connections.is_some() {
             return Err(Reason::BadIndication);
         }
@@ -57,19 +59,14 @@ impl Server {
         }
         let allocation = self.table.get_mut(id).ok_or(Reason::NoAllocation)?;
         let asked = message.attribute(attribute::DONT_FRAGMENT).is_some();
-        let verdict = to_peer(allocation, now, peer, body, asked && may_forbid_fragments(&path, peer))?;
-        Ok(self.turned_inward(verdict))
+        let relay = exit(allocation, now, peer, body)?;
+        Ok(self.to_peer(relay, peer, body, asked && may_forbid_fragments(&path, peer)))
     }
 
-    /// Sends to a relay of this server by its local address, behind whatever NAT it is known. Only relay ports
+    /// Sends a payload; to a relay of this server by its local address, behind whatever NAT it is known. Only relay ports
     /// are turned: what else listens at the local address is no business of clients.
-    fn turned_inward<'p>(&self, verdict: Verdict<'p>) -> Verdict<'p> {
-        match verdict {
-            Verdict::ToPeer { relay, peer, body, dont_fragment } => {
-                Verdict::ToPeer { relay, peer: self.setup.options.on_the_wire(peer), body, dont_fragment }
-            }
-            other => other,
-        }
+    fn to_peer<'p>(&self, relay: RelayId, peer: SocketAddr, body: &'p [u8], dont_fragment: bool) -> Verdict<'p> {
+        Verdict::ToPeer { relay, peer: self.setup.options.on_the_wire(peer), body, dont_fragment }
     }
 
     /// A datagram from a peer (RFC 8656 §11.3, §12.5): ChannelData if there is a channel, else Data.
@@ -156,34 +153,28 @@ impl Server {
 
     /// The allocation of a 5-tuple, to relay for.
     fn allocation_at(&mut self, now: Time, path: &Path) -> Option<&mut Allocation> {
-        let id = self.id_at(now, path)?;
-        self.table.get_mut(id)
+        let id = self.found_at(now, path)?;
+        self.table.get_mut(id).filter(|allocation| allocation.expires() > now)
     }
 
-    /// Its place in the table.
-    fn id_at(&mut self, now: Time, path: &Path) -> Option<Id> {
+    /// Its place in the table, whether it has ended or not. It follows its client.
+    fn found_at(&mut self, now: Time, path: &Path) -> Option<Id> {
         let id = self.table.at_path(path)?;
         if self.table.get(id)?.mobility.is_some() {
             self.arrived(now, id, path);
         }
-        self.table.get(id).is_some_and(|a| a.expires() > now).then_some(id)
+        Some(id)
     }
 }
 
-/// Sends a payload from the relay of the peer's family.
-fn to_peer<'p>(
-    allocation: &mut Allocation,
-    now: Time,
-    peer: SocketAddr,
-    body: &'p [u8],
-    dont_fragment: bool,
-) -> Result<Verdict<'p>, Reason> {
+/// The relay by which a payload leaves: that of the peer's family.
+fn exit(allocation: &mut Allocation, now: Time, peer: SocketAddr, body: &[u8]) -> Result<RelayId, Reason> {
     let relay = allocation.relay(Family::of(peer.ip()), now).ok_or(Reason::NoAllocation)?.id;
     if body.len() > largest_payload(peer.ip()) {
         return Err(Reason::TooBig);
     }
     admit(allocation, TO_PEER, body.len(), now)?;
-    Ok(Verdict::ToPeer { relay, peer, body, dont_fragment })
+    Ok(relay)
 }
 
 /// Takes a payload from the allocation's bandwidth, if it is limited, and counts it.
