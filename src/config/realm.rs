@@ -22,7 +22,7 @@ pub(crate) static DOORS: [Key; 3] = [
     key("origins", List("an origin such as https://example.org", |d, t| table::push(&mut d.origins, origin(t))), &[],
         "The web pages whose clients belong to it, by their ORIGIN, which comes before all else. https://*.example.org stands for one label in its place; what is written out comes before that."),
     key("server-names", List("a server name such as turn.example.org", |d, t| table::push(&mut d.server_names, server_name(t))), &[],
-        "The names of this server by which clients of TLS come to it (SNI). *.example.org stands for one label in its place; what is written out comes before that."),
+        "The names of this server by which clients of TLS and DTLS come to it (SNI). *.example.org stands for one label in its place; what is written out comes before that."),
     key("listeners", List("a listener's address and port such as 192.0.2.1:3478 or [::]:3478", |d, t| table::push(&mut d.listeners, value::socket(t))), &[],
         "The listeners where clients come to it; 0.0.0.0 and :: mean all of a family."),
 ];

@@ -75,6 +75,8 @@ pub struct Brought {
     pub wire: Parts,
     /// What the client has said, message by message.
     pub messages: Parts,
+    /// The server that the client has named in a handshake that is over now.
+    pub name: Option<String>,
     /// The session is over.
     pub over: bool,
     /// Another has taken its place.
@@ -86,7 +88,7 @@ impl Brought {
     pub fn clear(&mut self) {
         self.wire.clear();
         self.messages.clear();
-        (self.over, self.renewed) = (false, false);
+        (self.over, self.renewed, self.name) = (false, false, None);
     }
 }
 

@@ -240,7 +240,7 @@ pub enum Event {
         /// The connection.
         connection: ConnectionId,
     },
-    /// The client of a connection has named a server in its TLS handshake, before its first message.
+    /// The client of a connection or a session has named a server in its handshake, before its first message.
     Named {
         /// The client.
         path: Path,

@@ -90,7 +90,7 @@ pub struct Server {
     setup: Setup,
     /// The realms, the default one first.
     domains: Vec<Domain>,
-    /// The realms of connections whose clients have named a server of one.
+    /// The realms of connections and sessions whose clients have named a server of one.
     named: HashMap<Path, RealmId>,
     algorithms: Vec<u8>,
     table: Table,

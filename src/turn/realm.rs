@@ -102,7 +102,7 @@ impl Server {
         self.domain(self.table.get(id).map(|allocation| allocation.realm).unwrap_or_default())
     }
 
-    /// A client has named this server in its TLS handshake.
+    /// A client has named this server in its handshake of TLS or DTLS.
     pub(super) fn named(&mut self, path: Path, name: &str) {
         if let Some(realm) = self.realm_called(|doors| &doors.server_names, name.as_bytes()) {
             self.named.insert(path, realm);

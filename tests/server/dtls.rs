@@ -91,6 +91,11 @@ impl Dtls {
     }
 }
 
+/// A client that shakes hands with a server of this name.
+pub fn client_of(authority: &Authority, server: SocketAddr, name: &str) -> Client {
+    Client::with_records(Dtls::of(authority).on(Wire::to(server), name), server)
+}
+
 /// A socket as OpenSSL sees it: a datagram for each read and write.
 #[derive(Debug)]
 struct Wire {

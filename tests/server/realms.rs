@@ -79,6 +79,19 @@ fn a_server_name_has_its_realm() {
     assert_eq!(allocate(&mut client(SOUTHERN_NAME, NORTHERN, NORTH), Some("https://north.example")), None);
 }
 
+/// ORG-001: the name in the DTLS handshake, as in that of TLS.
+#[cfg(feature = "dtls")]
+#[test]
+fn a_server_name_under_dtls_has_its_realm() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pairs = ["turn.example", SOUTHERN_NAME].map(|name| authority.issue(&folder, name, name));
+    let server = setup().0.certificates(&pairs).start();
+    let client = |name, user, realm| crate::dtls::client_of(&authority, server.tls, name).named(user).of_realm(realm);
+    assert_eq!(allocate(&mut client(SOUTHERN_NAME, SOUTHERN, SOUTH), None), None);
+    assert_eq!(allocate(&mut client(SOUTHERN_NAME, ALICE, REALM), None), Some(401));
+    assert_eq!(allocate(&mut client("turn.example", ALICE, REALM), None), None);
+}
+
 /// ORG-001: the listener, over UDP and TCP; its realm has peers of its own.
 #[test]
 fn a_listener_has_its_realm() {

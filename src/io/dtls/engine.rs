@@ -123,7 +123,7 @@ struct Established {
 impl Session for Established {
     fn hear(&mut self, datagram: &[u8], brought: &mut Brought) {
         self.stream.get_mut().put(datagram);
-        brought.over = !self.go_on(&mut brought.messages);
+        brought.over = !self.go_on(brought);
         forget_errors();
         self.stream.get_mut().take(&mut brought.wire);
     }
@@ -156,14 +156,15 @@ impl Session for Established {
 
 impl Established {
     /// Takes what has come; false if the session is over.
-    fn go_on(&mut self, messages: &mut Parts) -> bool {
+    fn go_on(&mut self, brought: &mut Brought) -> bool {
         if !self.done {
             match self.stream.accept() {
                 Ok(()) => self.done = true,
                 Err(error) => return error.code() == ErrorCode::WANT_READ,
             }
+            brought.name = self.stream.ssl().servername(NameType::HOST_NAME).map(str::to_owned);
         }
-        ROOM.with_borrow_mut(|room| self.read(room, messages))
+        ROOM.with_borrow_mut(|room| self.read(room, &mut brought.messages))
     }
 
     /// Reads every record that has come; false if the session is over.

@@ -3,7 +3,7 @@
 use super::Worker;
 use super::send::client_address;
 use crate::io::dtls::{Brought, Parts};
-use crate::turn::{Head, Path, Reason, Transport};
+use crate::turn::{Event, Head, Path, Reason, Transport};
 
 impl Worker {
     /// Decides about a client's records. `path` is that of the datagram.
@@ -14,16 +14,19 @@ impl Worker {
         if !dtls.hear(path, self.inbox.part(start, len), now, &mut brought) {
             self.server.count_drop(Reason::UnknownProtocol);
         }
-        self.answer_record(path, &brought);
+        self.answer_record(path, &mut brought);
         brought.clear();
         self.brought = brought;
     }
 
     /// Sends what a session wants sent, and takes what the client has said.
-    fn answer_record(&mut self, path: Path, brought: &Brought) {
+    fn answer_record(&mut self, path: Path, brought: &mut Brought) {
         self.send_records(path, &brought.wire, 0);
         if brought.renewed {
             self.tell_closed(path);
+        }
+        if let Some(name) = brought.name.take() {
+            self.server.handle_event(self.now, Event::Named { path, name });
         }
         for message in brought.messages.iter() {
             self.frame(path, message);
