@@ -98,8 +98,10 @@ fn serial() -> u32 {
 
 /// A loopback address that no other server of this run has; other runs have other processes.
 pub fn own_address() -> Ipv4Addr {
-    let (process, serial) = (std::process::id(), serial());
-    Ipv4Addr::new(127, 16 + (process % 64) as u8, (process / 64) as u8, 1 + (serial % 250) as u8)
+    let serial = serial() as u32;
+    // A run may need more than one block of addresses.
+    let block = std::process::id().wrapping_add(serial / 250 * 7919);
+    Ipv4Addr::new(127, 16 + (block % 224) as u8, (block / 224) as u8, 1 + (serial % 250) as u8)
 }
 
 /// A port that is free for UDP and TCP at this moment.
