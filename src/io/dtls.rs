@@ -268,13 +268,19 @@ impl Sessions {
             let Some(client) = self.all.get_mut(&path).filter(|client| client.begun == begun) else { continue };
             let deadline = client.deadline(now, has_allocation(&path));
             if deadline <= now {
-                client.session.session.close(wire);
-                self.all.remove(&path);
+                self.close(&path, wire);
                 return Some(path);
             }
             self.timers.set(deadline, (path, begun));
         }
         None
+    }
+
+    /// Ends a client's session, with a goodbye; false if it has none.
+    pub fn close(&mut self, path: &Path, wire: &mut Parts) -> bool {
+        let Some(mut client) = self.all.remove(path) else { return false };
+        client.session.session.close(wire);
+        true
     }
 }
 

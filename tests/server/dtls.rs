@@ -309,6 +309,23 @@ impl Silent {
     }
 }
 
+/// Who is kicked by an operator is told goodbye, and may come again.
+#[test]
+fn a_kicked_client_is_told_goodbye() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let (pair, socket) = (authority.issue(&folder, "first", NAME), folder.path("control"));
+    let socket = socket.to_str().unwrap();
+    let server = Setup::new().certificates(&[pair]).set("admin.socket", &quoted(socket)).start();
+    let dtls = Dtls::of(&authority);
+    let (sealed, session) = Shared::of(dtls.connect(server.addr));
+    let mut client = Client::with_records(sealed, server.addr).named(ALICE);
+    client.allocate();
+    assert_eq!(finish(&["kick", "--all", "--socket", socket]).0, 0);
+    session.lock().unwrap().0.get_ref().socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(session.lock().unwrap().ends());
+    dtls.alice(server.addr).allocate();
+}
+
 /// The certificate that a server shows.
 fn shown(sealed: &Sealed) -> Vec<u8> {
     sealed.0.ssl().peer_certificate().unwrap().to_der().unwrap()

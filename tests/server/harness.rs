@@ -98,7 +98,7 @@ fn serial() -> u32 {
 
 /// A loopback address that no other server of this run has; other runs have other processes.
 pub fn own_address() -> Ipv4Addr {
-    let serial = serial() as u32;
+    let serial = serial();
     // A run may need more than one block of addresses.
     let block = std::process::id().wrapping_add(serial / 250 * 7919);
     Ipv4Addr::new(127, 16 + (block % 224) as u8, (block / 224) as u8, 1 + (serial % 250) as u8)

@@ -326,9 +326,13 @@ fn the_log_tells_no_secret_and_at_the_usual_level_nobody() {
             assert!(!log.contains(secret), "{level}: {secret} in {log}");
         }
         if level == "info" {
-            let port = format!(":{}", relayed.port());
-            for hint in [ALICE.0, "mallory", "somebody", &client_ip.to_string(), &peer_ip, &port] {
+            for hint in [ALICE.0, "mallory", "somebody"] {
                 assert!(!log.contains(hint), "{hint} in {log}");
+            }
+            // As words, for one address or port may be the beginning of another.
+            let words = log.split(|c: char| !c.is_ascii_alphanumeric() && c != '.').collect::<Vec<_>>();
+            for hint in [client_ip.to_string(), peer_ip, relayed.port().to_string()] {
+                assert!(!words.contains(&&*hint), "{hint} in {log}");
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What a worker does for operators.
 
 use super::Worker;
-use crate::turn::{Event, Page, Session, Whom};
+use crate::turn::{Event, Page, Session, Transport, Whom};
 use tokio::sync::oneshot::Sender;
 
 /// Allocations that are ended in one go: each has sockets to close and routes to take back.
@@ -34,8 +34,12 @@ impl Worker {
     fn end_for_good(&mut self, session: &Session) {
         self.server.handle_event(self.now, Event::Disconnect { session: session.id });
         self.drain();
-        if session.path.transport.is_stream() && self.streams.has(&session.path) {
-            self.end_stream(session.path.link);
+        let path = session.path;
+        if path.transport.is_stream() && self.streams.has(&path) {
+            self.end_stream(path.link);
+        }
+        if path.transport == Transport::Dtls {
+            self.end_session(path);
         }
     }
 }

@@ -80,6 +80,15 @@ impl Worker {
         }
     }
 
+    /// Ends a client's session.
+    pub(super) fn end_session(&mut self, path: Path) {
+        let (Some(dtls), mut wire) = (&mut self.dtls, Parts::default()) else { return };
+        if dtls.close(&path, &mut wire) {
+            self.send_records(path, &wire, 0);
+            self.tell_closed(path);
+        }
+    }
+
     /// The next session whose time is over, and whose client has no allocation.
     fn next_silent(&mut self, wire: &mut Parts) -> Option<Path> {
         let lives = |path: &Path| self.roamers.lives_on(&self.server, path);
