@@ -165,7 +165,7 @@ fn a_session_is_told_of_a_foreign_nonce() {
     }
 }
 
-/// OAUTH-003: whatever bit is changed, and wherever it is cut.
+/// OAUTH-003, SEC-28: whatever bit is changed, and wherever it is cut.
 #[test]
 fn a_token_with_any_bit_changed_is_refused() {
     let mut world = open_world();
@@ -197,7 +197,7 @@ fn a_token_for_another_server_is_refused() {
     assert_refused(&mut world, &holder, &elsewhere);
 }
 
-/// OAUTH-005: within five seconds, and never by a time that wraps.
+/// OAUTH-005, SEC-28: within five seconds, and never by a time that wraps.
 #[test]
 fn a_token_is_good_in_its_time() {
     for (at, lifetime, good) in [

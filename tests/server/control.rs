@@ -117,7 +117,7 @@ fn the_usual_socket_is_in_the_runtime_directory() {
     assert_eq!(json_at(&path, &["status"])["process"], server.child.id());
 }
 
-/// Nobody but the server's user may ask, whatever the umask.
+/// SEC-46: nobody but the server's user may ask, whatever the umask.
 #[test]
 fn the_socket_is_for_its_user_alone_and_goes_with_the_server() {
     let (_folder, path) = place();

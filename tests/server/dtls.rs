@@ -331,6 +331,21 @@ fn shown(sealed: &Sealed) -> Vec<u8> {
     sealed.0.ssl().peer_certificate().unwrap().to_der().unwrap()
 }
 
+/// No datagram of a handshake is larger than what IPv6 carries everywhere (1280 less the headers), whatever the certificate.
+#[test]
+fn flights_fit_every_network() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let names: Vec<String> = (0..200).map(|n| format!("turn-{n}.of.many.example")).collect();
+    let key = KeyPair::generate().unwrap();
+    let large = CertificateParams::new(names.clone()).unwrap().signed_by(&key, &authority.issuer).unwrap();
+    let pair = (folder.write("large.pem", &large.pem()), folder.write("large.key", &key.serialize_pem()));
+    let server = Setup::new().certificates(&[pair]).start();
+    let sealed = Dtls::of(&authority).on(Wire::to(server.addr), &names[0]);
+    let sizes: Vec<usize> = sealed.0.get_ref().heard.iter().map(Vec::len).collect();
+    assert!(sizes.iter().sum::<usize>() > 4000, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size <= 1232), "{sizes:?}");
+}
+
 /// TLS-011: by the same rule as under TLS.
 #[test]
 fn the_certificate_is_chosen_by_name() {

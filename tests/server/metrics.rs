@@ -165,7 +165,7 @@ fn coturns_options_serve_metrics() {
     assert!(get(SocketAddr::from((ip, metrics)), "/metrics").1.contains("hairpin_workers "));
 }
 
-/// A client that may reach this host's ports does not reach that one by a TCP relay.
+/// SEC-46: a client that may reach this host's ports does not reach that one by a TCP relay.
 #[test]
 fn clients_do_not_reach_the_metrics_by_their_relays() {
     let (_folder, _, server, at) = start();

@@ -2,6 +2,7 @@
 
 use crate::client::{Client, Heard};
 use crate::harness::*;
+use crate::space::Space;
 use hairpin::wire::{Method, attribute};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
@@ -117,6 +118,38 @@ pub fn passes_over(client: &mut Client, next: &mut Client, peer: &UdpSocket, rel
     });
     down.sort_unstable();
     assert!(down.into_iter().eq(0..MANY), "everything reaches the client, once");
+}
+
+/// MICE-016, MICE-018: the client's host changes its address, as a telephone does that leaves the house; the old one goes.
+#[test]
+fn a_host_changes_its_address_while_media_flows() {
+    if !requires(&name(), &[Need::Spaces]) {
+        return;
+    }
+    let (home, far) = Space::pair();
+    far.address("10.1.0.1/24");
+    // Each alone, so that none goes with another; the last is the peer's.
+    let address = |last: u8| IpAddr::from([10, 1, 0, last]);
+    [2, 9].into_iter().for_each(|last| home.address(&format!("{}/32", address(last))));
+    home.ip("route add 10.1.0.0/24 dev eth0");
+    let setup = Setup::at(address(1)).set("protocol.mobility", "true").set("workers", "2");
+    let server = setup.set("peers.allow", "[\"10.1.0.9\"]").start_in(Some(&far));
+    let client = |last| home.run(|| Client::udp_from(address(last), server.addr).named(ALICE));
+    let peer = home.run(|| UdpSocket::bind((address(9), 0)).unwrap());
+    peer.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut before = client(2);
+    let (relayed, mut ticket) = mobile(&mut before);
+    before.bind(0x4000, peer.local_addr().unwrap());
+    for last in 3..8 {
+        home.address(&format!("{}/32", address(last)));
+        let mut next = client(last);
+        ticket = show(&mut next, &ticket).expect("the ticket is good everywhere");
+        passes_over(&mut before, &mut next, &peer, relayed);
+        home.ip(&format!("address del {}/32 dev eth0", address(last - 1)));
+        flows(&mut next, &peer, relayed);
+        before = next;
+    }
+    assert_eq!(before.refresh(0), None);
 }
 
 /// MICE-016, MICE-019: the old connection ends before the new one has said anything; what the peers send finds the new one,

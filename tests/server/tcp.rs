@@ -396,6 +396,34 @@ fn unsent(socket: &TcpStream) -> usize {
     usize::from_str_radix(mine[4].split_once(':').unwrap().0, 16).unwrap()
 }
 
+/// The pipes of a server.
+fn pipes(server: &Server) -> usize {
+    let all = fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap();
+    let names = all.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    names.filter(|name| name.to_string_lossy().starts_with("pipe:")).count()
+}
+
+/// Between plain connections bytes stay with the kernel, in pipes; under TLS there is nothing that it could pass on.
+#[test]
+fn the_kernel_passes_on_what_is_plain() {
+    let (authority, folder) = (Authority::new(), Folder::new());
+    let pair = authority.issue(&folder, "first", "turn.example");
+    let server = Setup::new().certificates(&[pair]).set("workers", "1").start();
+    let secure = || Client::with_stream(authority.client().connect(server.tls, "turn.example"), server.tls);
+    let plain = || Client::tcp(server.addr);
+    let carry = |reach: &dyn Fn() -> Client| {
+        let (listener, mut alice) = (listener(), reach().named(ALICE));
+        allocate(&mut alice, server.addr.ip());
+        let connection = connect(&mut alice, listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = accept(&listener);
+        converse(&mut bind(reach().named(ALICE), &connection), &mut peer);
+        pipes(&server)
+    };
+    let none = pipes(&server);
+    assert_eq!(carry(&secure), none);
+    assert!(carry(&plain) > none);
+}
+
 /// TCP-028: who takes nothing stops whoever sends to it, and nobody else; memory does not grow.
 #[test]
 fn a_receiver_that_takes_nothing_stops_its_sender_alone() {

@@ -7,6 +7,7 @@ use crate::scene::{Done, Scene};
 use hairpin::dataplane::xdp::{Count, Kernel, Mode, ROUTES, Status};
 use hairpin::turn::{Path, RelayId, Route, Transport};
 use hairpin::wire::channel;
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
@@ -269,6 +270,22 @@ fn what_no_wire_leads_to_is_not_carried() {
     });
 }
 
+/// Bytes that the kernel has charged for the tables of a path, each as large as any of its kind in this process: other tests
+/// have theirs.
+fn memory_of_maps() -> u64 {
+    let mut largest = HashMap::new();
+    for entry in std::fs::read_dir("/proc/self/fdinfo").unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        let (Some(kind), Some(bytes)) = (field("map_type:").zip(field("max_entries:")), field("memlock:")) else {
+            continue;
+        };
+        let most = largest.entry(kind).or_default();
+        *most = bytes.max(*most);
+    }
+    largest.into_values().sum()
+}
+
 #[test]
 fn a_full_table_refuses_routes_and_takes_them_again() {
     if !requires(net::lack()) {
@@ -279,6 +296,8 @@ fn a_full_table_refuses_routes_and_takes_them_again() {
         (0..ROUTES).for_each(|number| kernel.add(&route(number)));
         let status = kernel.status();
         assert_eq!((status.channels, status.sessions, status.refused), (ROUTES, ROUTES as usize / 16, 0));
+        let memory = memory_of_maps();
+        assert!((8 << 20..64 << 20).contains(&memory), "{memory} bytes");
         let last = route(ROUTES);
         kernel.add(&last);
         assert_eq!((kernel.status().channels, kernel.status().refused), (ROUTES, 1));
