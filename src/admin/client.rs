@@ -2,6 +2,7 @@
 
 use super::{Request, show};
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -34,14 +35,27 @@ pub fn run(task: &Task) -> Result<(), String> {
     }
     let text =
         if task.json { String::from_utf8_lossy(&answer).into_owned() } else { show::answer(&task.request, &value) };
-    // If nobody reads it any more, there is nobody to tell.
-    _ = io::stdout().write_all(text.as_bytes());
-    Ok(())
+    match io::stdout().write_all(text.as_bytes()) {
+        // If nobody reads it any more, there is nobody to tell.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("the answer cannot be written: {error}")),
+        _ => Ok(()),
+    }
+}
+
+/// Connects without waiting: a server that is stopped lets nobody in.
+///
+/// # Errors
+/// `WouldBlock` where somebody is there and takes no more connections.
+pub(super) fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None)?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.set_nonblocking(false)?;
+    Ok(socket.into())
 }
 
 /// Sends a question; what comes back.
 fn ask(path: &Path, request: &Request) -> io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let mut answer = Vec::new();

@@ -3,10 +3,10 @@
 //! A connection is one question: a line of JSON in, JSON out, the end. Only the user of the server (and root) may
 //! connect.
 
-use super::Request;
 use super::desk::Desk;
 use super::door::{self, PATIENCE};
 use super::metrics;
+use super::{Request, client};
 use crate::turn::Whom;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -91,7 +91,7 @@ fn clear(path: &Path) -> Result<(), String> {
     if !is_socket {
         return Err(format!("{name}: is there and no socket; remove it, or name another file"));
     }
-    match std_net::UnixStream::connect(path) {
+    match client::connect(path) {
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|error| format!("{name}: cannot be replaced: {error}; remove it"))
         }

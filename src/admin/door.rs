@@ -8,8 +8,8 @@ use tokio::time::sleep;
 
 /// How long somebody may take to say what is wanted, and to take each part of the answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
-/// How many are served at once; others wait for their turn.
-const SEATS: usize = 8;
+/// How many are served at once; others wait for their turn. Who says nothing has a seat until patience ends.
+const SEATS: usize = 256;
 /// How long nobody is let in after somebody could not be.
 const PAUSE: Duration = Duration::from_millis(100);
 

@@ -1,10 +1,9 @@
 //! The addresses of this host, and what of them the configuration means.
 
-use super::operators;
 use crate::config::{self, Config};
 use crate::io;
 use anyhow::{Context, Result};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The host's addresses, as far as the configuration leaves them open.
 pub(super) struct Hosts {
@@ -86,7 +85,10 @@ pub(super) fn listeners_at(config: &Config, addr: SocketAddr, own: impl Iterator
 
 /// Every address at which this server listens for streams.
 pub(super) fn own_streams(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
-    let streams = config.listen.iter().filter(|at| at.tcp || at.tls);
-    let streams = streams.flat_map(|at| listeners_at(config, at.addr, hosts.all.iter().copied()));
-    streams.chain(operators::addresses(config, hosts)).collect()
+    let streams = config.listen.iter().filter(|at| at.tcp || at.tls).map(|at| at.addr);
+    // Those of operators too: no client has business there. `[::]` is every address of either family.
+    let metrics = config.admin.metrics;
+    let both = metrics.filter(|at| at.ip().is_unspecified()).map(|at| (Ipv4Addr::UNSPECIFIED, at.port()).into());
+    let all = streams.chain(metrics).chain(both);
+    all.flat_map(|at| listeners_at(config, at, hosts.all.iter().copied())).collect()
 }

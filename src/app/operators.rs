@@ -1,6 +1,5 @@
 //! How operators come in: the control socket, and the port of metrics.
 
-use super::hosts::Hosts;
 use crate::admin::control::Control;
 use crate::admin::desk::{Desk, Facts};
 use crate::admin::http::Http;
@@ -9,7 +8,6 @@ use crate::config::{self, Config, ControlSocket};
 use crate::turn::Transport;
 use anyhow::{Result, anyhow};
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,16 +67,6 @@ fn usual() -> Option<Control> {
         return None;
     }
     Control::open(&path).inspect_err(|error| tracing::info!("no control socket: admin.socket: {error}")).ok()
-}
-
-/// Every address at which operators are served: no client has business there.
-pub(super) fn addresses(config: &Config, hosts: &Hosts) -> Vec<SocketAddr> {
-    let at = |addr: SocketAddr| {
-        let both =
-            addr.ip().is_unspecified().then(|| hosts.all.iter().map(move |ip| SocketAddr::new(*ip, addr.port())));
-        both.into_iter().flatten().chain([addr])
-    };
-    config.admin.metrics.into_iter().flat_map(at).collect()
 }
 
 /// What is known from the start.

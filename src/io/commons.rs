@@ -8,6 +8,7 @@ use crate::turn::limits::{Ledger, Sources, network};
 use crate::turn::{Claim, Counters, Owner, Reason, Server, Time, Token, Transport};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Shared by all workers.
@@ -20,6 +21,8 @@ pub struct Commons {
     connections: Mutex<Connections>,
     handshakes: Mutex<Sources>,
     source_handshakes: u32,
+    /// Connections and handshakes that a limit has refused.
+    refused: AtomicU64,
     kernel: Option<Kernel>,
     web: Web,
     dtls: Option<Arc<dtls::Acceptor>>,
@@ -71,6 +74,7 @@ impl Commons {
         let connections = Connections { limits, total: 0, sources: HashMap::new() };
         Self {
             source_handshakes: limits.source_handshakes,
+            refused: AtomicU64::new(0),
             ledger: Mutex::new(ledger),
             deposits: Mutex::default(),
             claims: Mutex::default(),
@@ -159,6 +163,7 @@ impl Commons {
     pub fn counters(&self) -> Counters {
         let mut sum = Counters::default();
         lock(&self.workers).iter().for_each(|member| sum.add(&member.counters));
+        sum.drops[Reason::SourceRate as usize] += self.refused.load(Ordering::Relaxed);
         sum
     }
 
@@ -202,7 +207,7 @@ impl Commons {
     pub(crate) fn connect(&self) -> Result<(), Reason> {
         let mut all = lock(&self.connections);
         if all.limits.connections != 0 && all.total >= all.limits.connections {
-            return Err(Reason::SourceRate);
+            return Err(self.refuse());
         }
         all.total += 1;
         Ok(())
@@ -214,7 +219,7 @@ impl Commons {
         let (source, limit) = (network(source), all.limits.source_connections);
         let count = all.sources.entry(source).or_default();
         if limit != 0 && *count >= limit {
-            return Err(Reason::SourceRate);
+            return Err(self.refuse());
         }
         *count += 1;
         Ok(())
@@ -222,12 +227,26 @@ impl Commons {
 
     /// A source that has begun so many handshakes and not finished them may begin another: in all, as many as in a second.
     pub(crate) fn may_be_unfinished(&self, handshakes: usize) -> bool {
-        self.source_handshakes == 0 || handshakes < self.source_handshakes as usize
+        let may = self.source_handshakes == 0 || handshakes < self.source_handshakes as usize;
+        if !may {
+            self.refuse();
+        }
+        may
     }
 
     /// Counts one handshake of this address; false if it has had enough.
     pub(crate) fn admit_handshake(&self, source: IpAddr, now: Time) -> bool {
-        lock(&self.handshakes).admit(source, now)
+        let admitted = lock(&self.handshakes).admit(source, now);
+        if !admitted {
+            self.refuse();
+        }
+        admitted
+    }
+
+    /// Counts a connection or a handshake that is not served.
+    fn refuse(&self) -> Reason {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Reason::SourceRate
     }
 
     /// Counts one connection less, and one less of this address if it was known whose it is.

@@ -23,12 +23,12 @@ struct End {
 }
 
 impl Ends {
-    /// Listens at a port of its own; says at which.
-    pub(super) fn listen(ip: IpAddr) -> io::Result<(Self, SocketAddr)> {
+    /// Listens at a port of its own, for so many clients; says at which.
+    pub(super) fn listen(ip: IpAddr, clients: usize) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind((ip, 0))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        Ok((Self { listener, ends: Vec::new(), of: Vec::new(), behind: Vec::new() }, addr))
+        Ok((Self { listener, ends: Vec::new(), of: vec![None; clients], behind: Vec::new() }, addr))
     }
 
     /// Takes the next connection that has been made, if there is one; says which it is.
@@ -51,13 +51,19 @@ impl Ends {
     /// Takes a greeting, and greets back.
     pub(super) fn greet(&mut self, end: usize, greeting: &[u8]) -> io::Result<()> {
         let number = ChannelData::parse(greeting).ok().and_then(|frame| frame.body.try_into().ok());
-        let (Some(number), Some(stream)) = (number.map(u32::from_be_bytes), self.stream(end)) else { return Ok(()) };
-        stream.push(greeting);
-        stream.flush()?;
-        let client = number as usize;
-        self.of.resize(self.of.len().max(client + 1), None);
-        self.of[client] = Some(end);
-        Ok(())
+        let Some(client) = number.map(u32::from_be_bytes).map(|number| number as usize) else { return Ok(()) };
+        let (Some(place), Some(stream)) = (self.of.get_mut(client), self.ends.get_mut(end).and_then(Option::as_mut))
+        else {
+            return Ok(());
+        };
+        *place = Some(end);
+        stream.stream.push(greeting);
+        stream.stream.flush()
+    }
+
+    /// A connection has greeted, so that it is one of ours and no stranger's.
+    pub(super) fn is_known(&self, end: usize) -> bool {
+        self.of.contains(&Some(end))
     }
 
     /// Adds a frame to what is written to a client; false if it has no end, and nothing can be sent.

@@ -103,7 +103,7 @@ impl fmt::Display for Trouble {
         match &self.what {
             What::Refused(code) => f.write_str(&refusal(*code)),
             What::Silence => {
-                f.write_str("no answer within 4 seconds: is a server there, does a firewall let it answer, and does it limit requests of one source (hairpin: limits.unauthenticated)?")
+                f.write_str("no answer within 4 seconds: is a server there, does a firewall let it answer, and does it limit what one source may ask (hairpin: limits.unauthenticated, limits.source-handshakes, limits.source-connections)?")
             }
             What::Broken(kind, text) => f.write_str(&broken(*kind, text)),
             What::NoRelay => f.write_str("a success without a relayed address: this is no TURN server"),
@@ -142,7 +142,7 @@ fn broken(kind: ErrorKind, text: &str) -> String {
             "connection refused: no server listens there; see the port and the transport of the URL".to_owned()
         }
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
-            "the server closed the connection: it takes no more of them, or speaks something else on this port"
+            "the server closed the connection: it takes no more of them from one source (hairpin: limits.source-connections, limits.source-handshakes), or speaks something else on this port"
                 .to_owned()
         }
         ErrorKind::InvalidData => {

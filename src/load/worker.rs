@@ -101,7 +101,7 @@ impl Worker {
                 (Some(socket), None, addr)
             }
             (Peer::BuiltIn(_), Relayed::Tcp) => {
-                let (ends, addr) = Ends::listen(plan.peer)?;
+                let (ends, addr) = Ends::listen(plan.peer, share)?;
                 epoll.add(&ends.listener, Source::Peer.token())?;
                 (None, Some(ends), addr)
             }
@@ -209,7 +209,18 @@ impl Worker {
             Source::Peer if self.ends.is_some() => self.accept(),
             Source::Peer => self.receive_peer(),
             Source::Client(index) | Source::Data(index) => self.receive_client(index, source),
-            Source::End(end) => self.receive_end(end),
+            Source::End(end) => self.receive_end(end).or_else(|error| self.forgive(end, error)),
+        }
+    }
+
+    /// The end of a stranger's connection is no business of the measurement.
+    fn forgive(&mut self, end: usize, error: io::Error) -> io::Result<()> {
+        match &mut self.ends {
+            Some(ends) if !ends.is_known(end) => {
+                ends.close(end);
+                Ok(())
+            }
+            _ => Err(error),
         }
     }
 

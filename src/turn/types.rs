@@ -214,7 +214,7 @@ reasons! {
     ProxyHeader = "proxy_header";
     /// A request of somebody without an allocation that is larger than any needs to be.
     Oversize = "oversize";
-    /// Too much unauthenticated work from one source address.
+    /// Too much unauthenticated work from one source address; also connections and handshakes that a limit refuses.
     SourceRate = "source_rate";
     /// Data on a 5-tuple that has no allocation.
     NoAllocation = "no_allocation";

@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::harness::*;
 use serde_json::{Value, json};
+use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt;
@@ -203,6 +204,36 @@ fn somebody_elses_socket_is_told_from_a_server() {
     let (code, _, said) = finish(&["status", "--socket", path.to_str().unwrap()]);
     assert!(code == 2 && said.contains("is no hairpin"), "{said}");
     other.join().unwrap();
+}
+
+/// Who is there and lets nobody in is not waited for.
+#[test]
+fn a_server_that_is_stopped_is_told_from_none() {
+    let (_folder, path) = place();
+    let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None).unwrap();
+    let (full, address) = (socket(), SockAddr::unix(&path).unwrap());
+    full.bind(&address).unwrap();
+    full.listen(0).unwrap();
+    let waiting = socket();
+    waiting.connect(&address).unwrap();
+    let (code, _, err) = finish(&["status", "--socket", path.to_str().unwrap()]);
+    assert!(code == 2 && err.contains("the server does not answer in time"), "{code} {err}");
+    let (address, port) = (own_address().to_string(), free_port().to_string());
+    let listen = ["--listen-addresses", &address, "--listen-port", &port];
+    let (code, _, err) = finish(&[&["--admin-socket", path.to_str().unwrap()][..], &listen].concat());
+    assert!(code != 0 && err.contains("another server answers there"), "{code} {err}");
+}
+
+/// What limits refuse is counted.
+#[test]
+fn refused_connections_are_counted() {
+    let (_folder, path) = place();
+    let server = setup(&path).set("limits.source-connections", "1").start();
+    let refused = || json_at(&path, &["status"])["drops"]["user_space"]["source_rate"].as_u64().unwrap_or(0);
+    let (mut first, before) = (Client::tcp(server.addr), refused());
+    first.binding();
+    assert_eq!(Client::tcp(server.addr).hear(), crate::client::Heard::End);
+    assert_eq!(refused(), before + 1);
 }
 
 /// The sessions that a server shows, with these flags.
