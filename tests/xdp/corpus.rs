@@ -102,7 +102,7 @@ impl Draft {
             "ip-length" => frame.ip_len = offset(value),
             "ip-sum" => frame.ip_sum = 1,
             "udp-length" => frame.udp_len = offset(value),
-            "udp-sum" => frame.udp_sum = if value == "zero" { Sum::Zero } else { Sum::Flipped(0x0100) },
+            "udp-sum" => frame.udp_sum = checksum(value),
             "trail" => frame.trail = bytes(value),
             "cut" => self.cut = number(value),
             "sum-in" => self.balance(|frame| frame.clone()),
@@ -161,6 +161,15 @@ fn unusual(name: &str) -> &'static str {
 /// So many bytes, none zero and no two neighbours alike.
 pub fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at % 251) as u8 + 1).collect()
+}
+
+fn checksum(name: &str) -> Sum {
+    match name {
+        "zero" => Sum::Zero,
+        "wrong" => Sum::Off(0x0100),
+        "unfinished" => Sum::Unfinished,
+        _ => panic!("{name} is no checksum"),
+    }
 }
 
 fn number(text: &str) -> usize {

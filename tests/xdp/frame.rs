@@ -22,8 +22,10 @@ pub enum Sum {
     Right,
     /// None.
     Zero,
-    /// With these bits turned over.
-    Flipped(u16),
+    /// Off by so much.
+    Off(u16),
+    /// That of addresses, protocol and length alone, which hardware would complete.
+    Unfinished,
 }
 
 /// What a frame is made of.
@@ -138,11 +140,13 @@ impl Frame {
         let ports = [self.from.port().to_be_bytes(), self.to.port().to_be_bytes()].concat();
         let mut udp = [&ports, &len.to_be_bytes()[..], &[0, 0], &self.payload].concat();
         let covered = usize::from(len).min(udp.len());
-        let check = written(!sum(&[&pseudo(self.from.ip(), self.to.ip(), len), &udp[..covered]]));
+        let pseudo = pseudo(self.from.ip(), self.to.ip(), len);
+        let check = !sum(&[&pseudo, &udp[..covered]]);
         let check = match self.udp_sum {
-            Sum::Right => check,
+            Sum::Right => written(check),
             Sum::Zero => 0,
-            Sum::Flipped(bits) => check ^ bits,
+            Sum::Off(error) => written(sum(&[&check.to_be_bytes(), &error.to_be_bytes()])),
+            Sum::Unfinished => sum(&[&pseudo]),
         };
         udp[6..8].copy_from_slice(&check.to_be_bytes());
         udp
@@ -156,15 +160,15 @@ impl Frame {
     }
 }
 
-/// A datagram as a socket gets it, with what its frame said besides.
+/// A datagram as a socket gets it if its checksum is right, with what its frame said besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Datagram {
     pub from: SocketAddr,
     pub to: SocketAddr,
     pub tos: u8,
     pub hops: u8,
-    /// It had a checksum.
-    pub checked: bool,
+    /// None where it has none; right, or off by something.
+    pub sum: Sum,
     pub payload: Vec<u8>,
 }
 
@@ -188,8 +192,8 @@ fn read_ipv4(packet: &[u8]) -> Option<Datagram> {
     }
     let data = packet.get(header.len()..usize::from(word(header, 2)?))?;
     let ip = |at: usize| IpAddr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let (from, to, checked, payload) = read_udp(ip(12), ip(16), data)?;
-    Some(Datagram { from, to, tos: header[1], hops: header[8], checked, payload })
+    let (from, to, sum, payload) = read_udp(ip(12), ip(16), data)?;
+    Some(Datagram { from, to, tos: header[1], hops: header[8], sum, payload })
 }
 
 fn read_ipv6(packet: &[u8]) -> Option<Datagram> {
@@ -205,19 +209,21 @@ fn read_ipv6(packet: &[u8]) -> Option<Datagram> {
         return None;
     }
     let ip = |at: usize| IpAddr::from(<[u8; 16]>::try_from(&header[at..at + 16]).unwrap());
-    let (from, to, checked, payload) = read_udp(ip(8), ip(24), packet.get(at..)?)?;
-    checked.then(|| Datagram { from, to, tos: header[0] << 4 | header[1] >> 4, hops: header[7], checked, payload })
+    let (from, to, sum, payload) = read_udp(ip(8), ip(24), packet.get(at..)?)?;
+    let tos = header[0] << 4 | header[1] >> 4;
+    (sum != Sum::Zero).then(|| Datagram { from, to, tos, hops: header[7], sum, payload })
 }
 
-fn read_udp(from: IpAddr, to: IpAddr, data: &[u8]) -> Option<(SocketAddr, SocketAddr, bool, Vec<u8>)> {
+fn read_udp(from: IpAddr, to: IpAddr, data: &[u8]) -> Option<(SocketAddr, SocketAddr, Sum, Vec<u8>)> {
     let len = word(data, 4)?;
     let udp = data.get(..usize::from(len)).filter(|udp| udp.len() >= 8)?;
-    let checked = word(udp, 6)? != 0;
-    if checked && sum(&[&pseudo(from, to, len), udp]) != 0xffff {
-        return None;
-    }
+    let sum = match (word(udp, 6)?, sum(&[&pseudo(from, to, len), udp])) {
+        (0, _) => Sum::Zero,
+        (_, 0xffff) => Sum::Right,
+        (_, error) => Sum::Off(error),
+    };
     let at = |ip, port| Some(SocketAddr::new(ip, word(udp, port)?));
-    Some((at(from, 0)?, at(to, 2)?, checked, udp[8..].to_vec()))
+    Some((at(from, 0)?, at(to, 2)?, sum, udp[8..].to_vec()))
 }
 
 /// Puts right the checksums of a frame that has room for them, as far as its own words tell where they are.
@@ -272,11 +278,16 @@ fn what_is_made_is_read() {
             let mut frame = Frame::new(from.parse().unwrap(), to.parse().unwrap(), vec![0xa5; len]);
             (frame.tos, frame.hops, frame.trail) = (0xb9, 7, vec![1; 3]);
             let Frame { from, to, tos, hops, payload, .. } = frame.clone();
-            let datagram = Some(Datagram { from, to, tos, hops, checked: true, payload });
+            let datagram = Some(Datagram { from, to, tos, hops, sum: Sum::Right, payload: payload.clone() });
             assert_eq!(read(&frame.bytes()), datagram);
-            (frame.udp_sum, frame.ip_sum) = (Sum::Flipped(1), 1);
+            frame.udp_sum = Sum::Off(1);
             let mut broken = frame.bytes();
-            assert_eq!(read(&broken), None);
+            assert_eq!(read(&broken), Some(Datagram { from, to, tos, hops, sum: Sum::Off(1), payload }));
+            mend(&mut broken);
+            assert_eq!(read(&broken), datagram);
+            frame.ip_sum = 1;
+            broken = frame.bytes();
+            assert!(from.is_ipv6() || read(&broken).is_none());
             mend(&mut broken);
             assert_eq!(read(&broken), datagram);
         }

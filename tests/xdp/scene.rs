@@ -134,7 +134,7 @@ impl Scene {
             }
             XDP_TX | XDP_REDIRECT => {
                 let datagram =
-                    frame::read(input).unwrap_or_else(|| panic!("{name}: no socket would get {}", hex(input)));
+                    frame::read(input).unwrap_or_else(|| panic!("{name}: no host would read {}", hex(input)));
                 let out = self.core(datagram.from, datagram.to, &datagram.payload);
                 let (from, to, payload) =
                     out.unwrap_or_else(|| panic!("{name}: the core would not relay {datagram:?}"));
@@ -179,14 +179,15 @@ const XDP_REDIRECT: u32 = 4;
 
 /// The frame that carries what the core says. The identification is any.
 fn leaving(datagram: &Datagram, (from, to, payload): (SocketAddr, SocketAddr, Vec<u8>), output: &[u8]) -> Vec<u8> {
-    assert!(datagram.checked || to.is_ipv4(), "IPv6 needs a checksum: {datagram:?}");
+    assert!(datagram.sum != Sum::Zero || to.is_ipv4(), "IPv6 needs a checksum: {datagram:?}");
     Frame {
         target: GATEWAY,
         source: HOST,
         tos: datagram.tos,
         hops: datagram.hops - 1,
         id: u16::from_be_bytes([output[18], output[19]]),
-        udp_sum: if datagram.checked { Sum::Right } else { Sum::Zero },
+        // As routers do: whoever it is for finds out.
+        udp_sum: datagram.sum,
         ..Frame::new(from, to, payload)
     }
     .bytes()

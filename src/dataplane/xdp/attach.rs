@@ -17,11 +17,11 @@ pub(super) fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Map
 }
 
 /// Loads the program into the kernel, with its constants.
-pub(super) fn load(routing: u32, verify: bool, wish: &Wish) -> Result<Ebpf, EbpfError> {
-    let verify = u32::from(verify);
+pub(super) fn load(routing: u32, wish: &Wish) -> Result<Ebpf, EbpfError> {
+    let redirects_back = u32::from(wish.interfaces.iter().any(|at| !at.hardware));
     let mut program = EbpfLoader::new()
         .override_global("routing", &routing, true)
-        .override_global("verify", &verify, true)
+        .override_global("redirects_back", &redirects_back, true)
         .override_global("rate", &wish.bandwidth, true)
         .override_global("first_relay_port", wish.ports.start(), true)
         .override_global("last_relay_port", wish.ports.end(), true)

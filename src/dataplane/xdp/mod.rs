@@ -99,8 +99,7 @@ impl Kernel {
     }
 
     fn attempt(wish: &Wish, mode: Mode, routing: u32, why: String) -> Result<Self, String> {
-        let verify = mode == Mode::Generic || wish.interfaces.iter().any(|at| !at.hardware);
-        let mut program = attach::load(routing, verify, wish).map_err(|error| attach::cannot_load(&error))?;
+        let mut program = attach::load(routing, wish).map_err(|error| attach::cannot_load(&error))?;
         let interfaces = attach::attach(&mut program, &wish.interfaces, mode)?;
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
         let kernel =

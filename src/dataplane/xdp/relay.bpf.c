@@ -20,7 +20,6 @@
 #include <linux/udp.h>
 
 #define SEC(name) __attribute__((section(name), used))
-#define APART __attribute__((noinline))
 #define INLINE static inline __attribute__((always_inline))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) typeof(value) *name
@@ -45,7 +44,6 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 #define LONGEST 2048          // bytes of the longest UDP payload that is carried
 #define FRAGMENT 0x3fff       // more fragments, or an offset (RFC 791 §3.1)
 #define SECOND 1000000000ull
-#define CHUNK 512             // what the kernel sums at once
 #define AF_INET 2
 #define AF_INET6 10
 #define COOKIE htonl(0x2112a442)
@@ -58,9 +56,8 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 
 // Whose routing is asked: that of what this host itself sends (1, the loopback device), or of what it forwards (0).
 const volatile __u32 routing = 0;
-// Virtual devices hand on packets whose checksum is still to be completed, or that are still to be cut into
-// several. Neither shows but in a checksum that does not fit.
-const volatile __u32 verify = 0;
+// Packets that leave by the interface they came by are redirected there, too.
+const volatile __u32 redirects_back = 0;
 // Bytes of payload in a second that an allocation may send in either direction, a second's worth at once; 0: any.
 const volatile __u64 rate = 0;
 // The ports of relays; clients come to others, as a rule.
@@ -144,7 +141,7 @@ enum counter {
 	TO_PEER,
 	TO_CLIENT,
 	LAYOUT,    // padding that is no padding, a length that does not fit, a packet longer than any that is carried
-	CHECKSUM,  // none where IPv6 needs one, or one that does not fit
+	CHECKSUM,  // none where IPv6 needs one, or one that is still to be completed
 	HOPS,      // the last hop was this one
 	NEXT_HOP,  // no way leads there, or the neighbour is not known yet
 	TOO_BIG,   // the next link carries no packet as long as this
@@ -185,14 +182,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct count);
 } counters SEC(".maps");
-
-// The copy of a datagram whose checksum is verified.
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u8[LONGEST + 4]);
-} copies SEC(".maps");
 
 // Interfaces with this program: packets may leave by them.
 struct {
@@ -492,41 +481,17 @@ INLINE __u32 lengths(__u32 before, __u32 after)
 	return 2 * (__u16)~htons(before) + 2 * htons(after);
 }
 
-// Whether so many bytes of a packet make a sum whole. A function of its own: the verifier looks at it once, and not once
-// for every way that leads there. It sums a copy, as it knows the size of a packet's part only if that is in the code.
-APART int sum_fits(struct xdp_md *ctx, __u32 from, __u32 size, __u32 start)
-{
-	__u32 only = 0;
-	__u8 *copy = map_lookup(&copies, &only);
-	if (!copy || size < sizeof(struct udphdr) || size > LONGEST)
-		return 0;
-	*(__u32 *)(copy + (size & ~3)) = 0;
-	if (load_bytes(ctx, from, copy, size))
-		return 0;
-	__s64 sum = start;
-	__u32 left = (size + 3) & ~3;
-	for (int i = 1; i < LONGEST / CHUNK && left > CHUNK; i++) {
-		sum = csum_diff(0, 0, (void *)copy, CHUNK, sum);
-		copy += CHUNK;
-		left -= CHUNK;
-	}
-	if (left > CHUNK)
-		return 0;
-	sum = csum_diff(0, 0, (void *)copy, left, sum);
-	return sum >= 0 && fold(sum) == 0xffff;
-}
-
-// Whether the checksum of a packet's datagram fits.
-INLINE int fits(struct xdp_md *ctx, const struct packet *packet)
+// Whether a packet's checksum is still to be completed: the sum of addresses, protocol and length alone, for hardware to
+// finish that a packet within a host never meets. So are those that are still to be cut into several. One in 65,536 looks
+// so by chance, which costs it no more than the way through user space.
+INLINE int is_unfinished(const struct packet *packet)
 {
 	__u64 sum = (__u64)htons(IPPROTO_UDP) + htons(packet->datagram);
 	const __u32 *words = packet->flow.local;
-	// Both addresses: a mapped address has a word more than it should, which is taken away below.
+	// Both addresses. What a mapped one has before it counts as zero in such a sum.
 	for (int i = 0; i < 8; i++)
 		sum += words[i];
-	if (!is_ipv6(packet))
-		sum -= 2 * (__u64)htonl(0xffff);
-	return sum_fits(ctx, packet->headers - sizeof(struct udphdr), packet->datagram, fold(sum));
+	return fold(sum) == (__u16)~packet->sum;
 }
 
 // A number that tells ways apart.
@@ -923,7 +888,7 @@ int relay(struct xdp_md *ctx)
 		return leave(LAYOUT);
 	if (packet.hops <= 1)
 		return leave(HOPS);
-	if (packet.has_checksum ? verify && !fits(ctx, &packet) : is_ipv6(&packet))
+	if (packet.has_checksum ? is_unfinished(&packet) : is_ipv6(&packet))
 		return leave(CHECKSUM);
 	if (exit.from_client && !is_padding(ctx, &packet, &exit))
 		return leave(LAYOUT);
@@ -939,8 +904,8 @@ int relay(struct xdp_md *ctx)
 	if (turns && !is_same(packet.target, hop.source))
 		return XDP_PASS;
 	// One end of a veth pair wakes the other for what is redirected to it, but for what is turned round only if the other
-	// has a program, too. So virtual interfaces are redirected to.
-	int redirects = (!turns || verify) && map_lookup(&interfaces, &hop.interface);
+	// has a program, too.
+	int redirects = (!turns || redirects_back) && map_lookup(&interfaces, &hop.interface);
 	if (!turns && !redirects)
 		return leave(INTERFACE);
 	if (!is_within_bandwidth(&exit)) {
