@@ -24,6 +24,8 @@ const ROUTES: u32 = 10_000;
 /// Hops fall by one with each run.
 const RUNS: u32 = 250;
 const CALLS: usize = 2001;
+/// Bytes in a second that no run can use up.
+const PLENTY: u64 = 1 << 40;
 const SIZES: [usize; 3] = [64, 200, 1200];
 
 fn main() {
@@ -38,16 +40,18 @@ fn main() {
     println!("{ROUTES} routes, {RUNS} runs, median of {CALLS}: nanoseconds per packet");
     println!("\n{:24} {:>8} {:>8} {:>8}", "client, peer", SIZES[0], SIZES[1], SIZES[2]);
     for (client, peer) in [(4, 4), (4, 6), (6, 4), (6, 6)] {
-        row(&format!("IPv{client}, IPv{peer}"), |number| turned(number, client, peer).to_vec());
+        row(&format!("IPv{client}, IPv{peer}"), 0, |number| turned(number, client, peer).to_vec());
     }
     for (client, relay) in [(4, 4), (4, 6), (6, 6)] {
-        row(&format!("IPv{client}, by IPv{relay} relays"), |number| inward(number, client, relay).to_vec());
+        row(&format!("IPv{client}, by IPv{relay} relays"), 0, |number| inward(number, client, relay).to_vec());
     }
+    row("IPv4, IPv4, limited", PLENTY, |number| turned(number, 4, 4).to_vec());
+    row("IPv4, by IPv4, limited", PLENTY, |number| inward(number, 4, 4).to_vec());
 }
 
 /// One kind of circle: every size, with tables of its own.
-fn row(title: &str, circle: impl Fn(u32) -> Vec<Route> + Send) {
-    let times = net::with_kernel(Mode::Native, true, |kernel| {
+fn row(title: &str, bandwidth: u64, circle: impl Fn(u32) -> Vec<Route> + Send) {
+    let times = net::with_limited_kernel(Mode::Native, true, bandwidth, |kernel| {
         net::be_own_gateway();
         let size = circle(0).len() as u32;
         let circles: Vec<Vec<Route>> = (0..ROUTES / size).map(circle).collect();

@@ -4,7 +4,7 @@ use crate::corpus::pattern;
 use crate::frame::Frame;
 use crate::net::{self, requires};
 use crate::scene::{Done, Scene};
-use hairpin::dataplane::xdp::{Count, Kernel, Mode, ROUTES, Status};
+use hairpin::dataplane::xdp::{Count, Kernel, Left, Mode, ROUTES, Status};
 use hairpin::turn::{Path, RelayId, Route, Transport};
 use hairpin::wire::channel;
 use std::collections::HashMap;
@@ -56,6 +56,32 @@ fn a_route_that_is_removed_carries_nothing_and_comes_back() {
             assert_eq!(scene.kernel.status().channels, before.channels - 1);
             scene.kernel.add(&route);
             assert_eq!(scene.kernel.status().channels, before.channels);
+        }
+    });
+}
+
+/// What one sends the other is carried as long as both have a channel for it, in whatever order they come and go.
+#[test]
+fn a_channel_between_two_clients_needs_that_of_the_other() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Generic, |mut scene| {
+        let routes = [("alice", "bob.4"), ("bob", "alice.4")].map(|(from, to)| scene.route(from, to).unwrap());
+        let frames = [up(&scene, "alice", "bob.4", 9), up(&scene, "bob", "alice.4", 9)];
+        for (first, second) in [(0, 1), (1, 0)] {
+            scene.kernel.remove(&routes[first]);
+            let left = scene.kernel.status().left;
+            assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
+            let now = scene.kernel.status().left;
+            assert_eq!(now[Left::Inward as usize], left[Left::Inward as usize] + 1, "the other leads nowhere");
+            scene.kernel.remove(&routes[second]);
+            assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
+            assert_eq!(scene.kernel.status().left, now, "it is as if there had never been a route");
+            scene.kernel.add(&routes[first]);
+            assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
+            scene.kernel.add(&routes[second]);
+            assert!(frames.iter().all(|frame| is_carried(&mut scene, frame)));
         }
     });
 }

@@ -1,5 +1,6 @@
 //! The bytes of keys and values, as `relay.bpf.c` declares them.
 
+use super::pairs::Inward;
 use crate::turn::{Permission, Route};
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +9,7 @@ pub(super) type Flow = [u8; 40];
 /// `struct send`.
 pub(super) type Send = [u8; 52];
 /// `struct route`.
-pub(super) type Way = [u8; 80];
+pub(super) type Way = [u8; 88];
 /// `struct count`.
 pub(super) type Count = [u8; 16];
 /// `struct session`: a count for either direction, and what is left of its bandwidth.
@@ -16,11 +17,27 @@ pub(super) type Session = [u8; 48];
 
 /// The two entries of a route: ChannelData of the client, and datagrams of the peer.
 pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
-    let Route { path, channel, local, wire, inward, .. } = *route;
+    let Route { path, channel, local, wire, .. } = *route;
     let (client, server) = (path.client, path.server);
-    let to_peer = way((server, client), (local, wire), 0, inward, session);
-    let to_client = way((local, wire), (server, client), channel, inward, session);
+    let to_peer = way((server, client), (local, wire), 0, session);
+    let to_client = way((local, wire), (server, client), channel, session);
     [(flow(server, client, channel), to_peer), (flow(local, wire, 0), to_client)]
+}
+
+/// The entry of a channel whose peer is a relay of this server: where the client of that relay is, if it has a channel
+/// for what comes from this one.
+pub(super) fn inward(near: &Inward, far: Option<&Inward>) -> (Flow, Way) {
+    let Route { path, channel, .. } = near.route;
+    let (client, server) = (path.client, path.server);
+    let mut way = match far {
+        Some(Inward { route, .. }) => {
+            way((server, client), (route.path.server, route.path.client), route.channel, near.session)
+        }
+        None => [0; 88],
+    };
+    way[39] = 1;
+    way[44..48].copy_from_slice(&far.map_or(0, |far| far.session).to_ne_bytes());
+    (flow(server, client, channel), way)
 }
 
 /// The two entries of a permission: Send indications of the client, and datagrams of the peer. The peer's port is
@@ -28,8 +45,8 @@ pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
 pub(super) fn permission(permission: &Permission, session: u32) -> ((Send, Way), (Flow, Way)) {
     let Permission { path, local, peer, .. } = *permission;
     let (client, server, peer) = (path.client, path.server, SocketAddr::new(peer, 0));
-    let to_peer = way((server, client), (local, peer), 0, false, session);
-    let to_client = way((local, peer), (server, client), 0, false, session);
+    let to_peer = way((server, client), (local, peer), 0, session);
+    let to_client = way((local, peer), (server, client), 0, session);
     ((send(server, client, peer.ip()), to_peer), (flow(local, peer, 0), to_client))
 }
 
@@ -56,24 +73,17 @@ fn send(local: SocketAddr, remote: SocketAddr, peer: IpAddr) -> Send {
 }
 
 /// A value: between which addresses a packet came and leaves, and the channel that it gets.
-fn way(
-    before: (SocketAddr, SocketAddr),
-    after: (SocketAddr, SocketAddr),
-    channel: u16,
-    inward: bool,
-    session: u32,
-) -> Way {
+fn way(before: (SocketAddr, SocketAddr), after: (SocketAddr, SocketAddr), channel: u16, session: u32) -> Way {
     let (source, target) = after;
-    let mut bytes = [0; 80];
+    let mut bytes = [0; 88];
     bytes[..16].copy_from_slice(&mapped(source.ip()));
     bytes[16..32].copy_from_slice(&mapped(target.ip()));
     bytes[32..34].copy_from_slice(&source.port().to_be_bytes());
     bytes[34..36].copy_from_slice(&target.port().to_be_bytes());
     bytes[36..38].copy_from_slice(&channel.to_be_bytes());
     bytes[38] = u8::from(target.is_ipv4());
-    bytes[39] = u8::from(inward);
     bytes[40..44].copy_from_slice(&session.to_ne_bytes());
-    bytes[44..48].copy_from_slice(&change(before, after).to_ne_bytes());
+    bytes[48..52].copy_from_slice(&change(before, after).to_ne_bytes());
     bytes
 }
 

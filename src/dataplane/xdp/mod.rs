@@ -9,6 +9,7 @@ mod abi;
 mod attach;
 mod device;
 mod netlink;
+mod pairs;
 mod sessions;
 mod status;
 mod tables;

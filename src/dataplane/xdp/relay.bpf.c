@@ -7,7 +7,7 @@
 // or cannot be carried for any reason, goes on to user space as if this program were not there: XDP_PASS, with the
 // packet untouched. What is more than an allocation may send is dropped, as there; nothing else is.
 //
-//     parse ─▶ find ─▶ (find again: the peer is a relay of this server) ─▶ measure ─▶ next hop ─▶ rewrite
+//     parse ─▶ find ─▶ measure ─▶ next hop ─▶ rewrite
 //
 // Between client and server a payload comes in ChannelData, or in a Send or Data indication of the usual layout: the
 // peer's address, then the data, and nothing else.
@@ -107,8 +107,9 @@ struct way {
 	__be16 target_port; // 0: the one that the Send indication names
 	__be16 channel; // to a client: the channel of the payload, or 0 for a Data indication
 	__u8 is_ipv4;   // the family of source and target
-	__u8 is_inward; // the peer is a relay of this server
+	__u8 is_inward; // the peer is a relay of this server: the target is its client, if it has a channel for it
 	__u32 session;  // the allocation's place among the sessions
+	__u32 far;      // that of the other, if the peer is a relay of this server
 	__u32 change;   // what the checksum's sum gains by addresses and ports
 };
 
@@ -442,21 +443,18 @@ INLINE struct route *from_client(struct packet *packet, struct exit *exit, void 
 	return from_send(packet, exit, (void *)head, end);
 }
 
-// What a peer sent, by its channel.
-INLINE struct route *from_channel_peer(struct packet *packet, struct exit *exit)
+// What a peer sent: by its channel, or by the permission that every port of it has.
+INLINE struct route *from_peer(struct packet *packet, struct exit *exit)
 {
 	exit->body = packet->datagram - sizeof(struct udphdr);
 	exit->before = 0;
 	exit->sum = 0;
-	return map_lookup(&routes, &packet->flow);
-}
-
-// The same by the permission that every port of it has.
-INLINE struct route *from_permitted_peer(struct packet *packet, struct exit *exit)
-{
+	struct route *route = map_lookup(&routes, &packet->flow);
+	if (route)
+		return route;
 	__be16 port = packet->flow.remote_port;
 	packet->flow.remote_port = 0;
-	struct route *route = map_lookup(&routes, &packet->flow);
+	route = map_lookup(&routes, &packet->flow);
 	packet->flow.remote_port = port;
 	exit->sum = (__u16)~port;
 	return route;
@@ -805,31 +803,12 @@ INLINE __u16 identification(const struct exit *exit)
 	return place * 40503 + session->to_peer.count.packets + session->to_client.count.packets;
 }
 
-// The flow of a datagram that one relay of this server sends to another.
-INLINE struct route *inward(struct packet *packet, const struct way *route)
-{
-	__builtin_memcpy(packet->flow.local, route->target, 16);
-	__builtin_memcpy(packet->flow.remote, route->source, 16);
-	packet->flow.local_port = route->target_port;
-	packet->flow.remote_port = route->source_port;
-	packet->flow.channel = 0;
-	return map_lookup(&routes, &packet->flow);
-}
-
 // A packet of a route: where it goes, what stands before its payload, and its sum; or why it is left.
 INLINE int measure(struct packet *packet, struct exit *exit)
 {
 	exit->sum += packet->sum + exit->way.change;
-	if (exit->from_client && exit->way.is_inward) {
-		struct route *next = inward(packet, &exit->way);
-		if (!next)
-			return INWARD;
-		take(exit, next);
-		exit->to_client = 1;
-		exit->receiver = exit->way.session;
-		exit->target_port = exit->way.target_port;
-		exit->sum += exit->way.change;
-	}
+	if (exit->way.is_inward && !exit->target_port)
+		return INWARD;
 	if (!packet->has_checksum && !exit->way.is_ipv4)
 		return CHECKSUM;
 	if (exit->to_client && exit->way.channel)
@@ -845,18 +824,13 @@ INLINE int measure(struct packet *packet, struct exit *exit)
 // Where the peer's datagram or the client's message leads; 0: nowhere.
 INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 {
-	struct route *route;
-	if (is_from_peer(packet)) {
-		route = from_channel_peer(packet, exit);
-		if (route) {
-			// What says that it comes from a relay of this server does not come by a wire.
-			if (route->way.is_inward)
-				return 0;
-			goto to_client;
-		}
-		route = from_permitted_peer(packet, exit);
-		if (route)
-			goto to_client;
+	struct route *route = is_from_peer(packet) ? from_peer(packet, exit) : 0;
+	if (route) {
+		take(exit, route);
+		exit->to_client = 1;
+		exit->receiver = exit->way.session;
+		exit->target_port = exit->way.target_port;
+		return 1;
 	}
 	// It comes from a client, then, or a listener stands among the ports of relays.
 	route = from_client(packet, exit, data, end);
@@ -865,14 +839,10 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 	take(exit, route);
 	exit->from_client = 1;
 	exit->sender = exit->way.session;
+	exit->to_client = exit->way.is_inward;
+	exit->receiver = exit->way.far;
 	if (exit->way.target_port)
 		exit->target_port = exit->way.target_port;
-	return 1;
-to_client:
-	take(exit, route);
-	exit->to_client = 1;
-	exit->receiver = exit->way.session;
-	exit->target_port = exit->way.target_port;
 	return 1;
 }
 

@@ -2,6 +2,7 @@
 
 use super::abi;
 use super::attach::take;
+use super::pairs::{Inward, Pairs};
 use super::sessions::Sessions;
 use super::status::{Count, Left, Status};
 use crate::turn::{Path, Permission, Route};
@@ -20,6 +21,7 @@ pub(super) struct Tables {
     counts: Array<MapData, abi::Session>,
     counters: PerCpuArray<MapData, abi::Count>,
     sessions: Sessions,
+    pairs: Pairs,
     channels: u32,
     permissions: u32,
     refused: u64,
@@ -37,6 +39,7 @@ impl Tables {
             counters: PerCpuArray::try_from(take(&mut program, "counters")?)?,
             sends: HashMap::try_from(take(&mut program, "sends")?)?,
             sessions: Sessions::default(),
+            pairs: Pairs::default(),
             channels: 0,
             permissions: 0,
             refused: 0,
@@ -48,15 +51,55 @@ impl Tables {
     pub(super) fn add(&mut self, route: &Route) {
         let session = if self.channels < ROUTES { self.enter(route.path) } else { None };
         let Some(session) = session else { return self.refuse_channel(route) };
-        let [to_peer, to_client] = abi::entries(route, session);
-        if self.insert(to_client) && self.insert(to_peer) {
+        let is_there = if route.inward { self.pair(route, session) } else { self.insert_both(route, session) };
+        if is_there {
             self.channels += 1;
             return;
         }
-        // One direction alone would count for half of what went.
-        _ = self.routes.remove(&to_client.0);
         self.leave(&route.path);
         self.refuse_channel(route);
+    }
+
+    fn insert_both(&mut self, route: &Route, session: u32) -> bool {
+        let [to_peer, to_client] = abi::entries(route, session);
+        // One direction alone would count for half of what went.
+        self.insert(to_client) && (self.insert(to_peer) || self.routes.remove(&to_client.0).is_err())
+    }
+
+    /// A channel to a relay of this server: from now on the client there gets what comes by it, and the other way round.
+    fn pair(&mut self, route: &Route, session: u32) -> bool {
+        let near = Inward { route: *route, session };
+        self.pairs.insert(near);
+        if !self.lead(&near) {
+            self.pairs.remove(route);
+            return false;
+        }
+        self.lead_back(route);
+        true
+    }
+
+    /// No more of that: what comes from the other is user space's, too.
+    fn part(&mut self, route: &Route) -> bool {
+        let Some(near) = self.pairs.remove(route) else { return false };
+        _ = self.routes.remove(&abi::inward(&near, None).0);
+        self.lead_back(route);
+        true
+    }
+
+    /// Writes where a channel to a relay of this server leads. What cannot be written leads nowhere.
+    fn lead(&mut self, near: &Inward) -> bool {
+        let (flow, way) = abi::inward(near, self.pairs.twin(&near.route).as_ref());
+        self.insert((flow, way)) || {
+            _ = self.routes.remove(&flow);
+            false
+        }
+    }
+
+    /// The same for the other's channel, if it has one.
+    fn lead_back(&mut self, route: &Route) {
+        if let Some(twin) = self.pairs.twin(route) {
+            self.lead(&twin);
+        }
     }
 
     /// One route less of a 5-tuple: with the last one, what went to the peers and to the client.
@@ -122,14 +165,17 @@ impl Tables {
 
     /// What the allocation had sent and received, if this was its last.
     pub(super) fn remove(&mut self, route: &Route) -> Option<[Count; 2]> {
-        let [to_peer, to_client] = abi::entries(route, 0);
-        let gone = [to_peer, to_client].map(|(flow, _)| self.routes.remove(&flow).is_ok());
-        if gone == [false; 2] {
+        let was_there = if route.inward { self.part(route) } else { self.remove_both(route) };
+        if !was_there {
             // It had found no place.
             return None;
         }
         self.channels -= 1;
         self.leave(&route.path)
+    }
+
+    fn remove_both(&mut self, route: &Route) -> bool {
+        abi::entries(route, 0).map(|(flow, _)| self.routes.remove(&flow).is_ok()) != [false; 2]
     }
 
     pub(super) fn status(&self) -> Status {
