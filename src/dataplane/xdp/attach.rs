@@ -22,12 +22,17 @@ pub(super) fn load(routing: u32, wish: &Wish) -> Result<Ebpf, EbpfError> {
     let mut program = EbpfLoader::new()
         .override_global("routing", &routing, true)
         .override_global("redirects_back", &redirects_back, true)
-        .override_global("rate", &wish.bandwidth, true)
+        .override_global("byte_time", &byte_time(wish.bandwidth), true)
         .override_global("first_relay_port", wish.ports.start(), true)
         .override_global("last_relay_port", wish.ports.end(), true)
         .load(OBJECT)?;
     xdp(&mut program)?.load()?;
     Ok(program)
+}
+
+/// How long a byte takes where so many may come in a second, as the program counts it; 0 where any number may.
+fn byte_time(bandwidth: u64) -> u64 {
+    (1_000_000_000_u64 << 20).div_ceil(bandwidth.max(1)) * u64::from(bandwidth > 0)
 }
 
 /// Attaches the program to each interface. If one refuses, none has it: dropping the program takes its links away.

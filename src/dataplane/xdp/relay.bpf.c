@@ -35,7 +35,7 @@ static long (*redirect_map)(const void *map, __u64 key, __u64 flags) = (void *)B
 static __s64 (*csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size, __u32 seed) =
 	(void *)BPF_FUNC_csum_diff;
 static __u64 (*jiffies)(void) = (void *)BPF_FUNC_jiffies64;
-static __u64 (*nanoseconds)(void) = (void *)BPF_FUNC_ktime_get_ns;
+static __u64 (*nanoseconds)(void) = (void *)BPF_FUNC_ktime_get_coarse_ns;
 static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 
 #define htons(value) __builtin_bswap16(value)
@@ -58,8 +58,9 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 const volatile __u32 routing = 0;
 // Packets that leave by the interface they came by are redirected there, too.
 const volatile __u32 redirects_back = 0;
-// Bytes of payload in a second that an allocation may send in either direction, a second's worth at once; 0: any.
-const volatile __u64 rate = 0;
+// How long an allocation's bandwidth takes for a byte of payload in either direction, in nanoseconds with 20 bits behind
+// the point; a second's worth may come at once. 0: it has no limit.
+const volatile __u64 byte_time = 0;
 // The ports of relays; clients come to others, as a rule.
 const volatile __u16 first_relay_port = 49152;
 const volatile __u16 last_relay_port = 65535;
@@ -228,10 +229,8 @@ struct indication {
 struct exit {
 	struct way way;          // where it goes: a copy, as an entry may become another's at any moment
 	struct hop *known;       // the next hop as it was remembered for it
-	__u32 from_client;       // it comes from one, whose allocation is the sender
-	__u32 to_client;         // it goes to one, whose allocation is the receiver
-	__u32 sender;
-	__u32 receiver;
+	struct session *sender;   // it comes from a client, and this is its allocation
+	struct session *receiver; // it goes to a client, and this is its allocation
 	__be16 target_port;      // the port that it goes to
 	__u32 before;            // bytes between UDP header and payload when it came
 	__u32 body;              // bytes of payload
@@ -733,11 +732,10 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 	return write_head((void *)(udp + 1), exit, end) && write_padding(ctx, exit, head);
 }
 
-// Takes bytes from what an allocation may send; 0 if there are not as many. A cell may come when those before it are
+// Takes time from what an allocation may send; 0 if there is not as much. A cell may come when those before it are
 // due, or up to a second earlier: that is a bucket of tokens in one word, which several cores can share.
-INLINE int admits(struct half *half, __u32 bytes)
+INLINE int admits(struct half *half, __u64 now, __u64 cost)
 {
-	__u64 now = nanoseconds(), cost = bytes * SECOND / rate;
 	for (int i = 0; i < 4; i++) {
 		__u64 due = *(volatile __u64 *)&half->due;
 		__u64 next = (due > now ? due : now) + cost;
@@ -753,17 +751,12 @@ INLINE int admits(struct half *half, __u32 bytes)
 // Whether the allocations that the packet crosses may send as much.
 INLINE int is_within_bandwidth(const struct exit *exit)
 {
-	if (rate && exit->from_client) {
-		struct session *session = map_lookup(&sessions, &exit->sender);
-		if (session && !admits(&session->to_peer, exit->body))
-			return 0;
-	}
-	if (rate && exit->to_client) {
-		struct session *session = map_lookup(&sessions, &exit->receiver);
-		if (session && !admits(&session->to_client, exit->body))
-			return 0;
-	}
-	return 1;
+	if (!byte_time)
+		return 1;
+	__u64 now = nanoseconds(), cost = exit->body * byte_time >> 20;
+	if (exit->sender && !admits(&exit->sender->to_peer, now, cost))
+		return 0;
+	return !exit->receiver || admits(&exit->receiver->to_client, now, cost);
 }
 
 INLINE void count(enum counter which, struct half *half, __u32 bytes)
@@ -781,23 +774,17 @@ INLINE void count(enum counter which, struct half *half, __u32 bytes)
 
 INLINE void count_all(const struct exit *exit)
 {
-	if (exit->from_client) {
-		struct session *session = map_lookup(&sessions, &exit->sender);
-		if (session)
-			count(TO_PEER, &session->to_peer, exit->body);
-	}
-	if (exit->to_client) {
-		struct session *session = map_lookup(&sessions, &exit->receiver);
-		if (session)
-			count(TO_CLIENT, &session->to_client, exit->body);
-	}
+	if (exit->sender)
+		count(TO_PEER, &exit->sender->to_peer, exit->body);
+	if (exit->receiver)
+		count(TO_CLIENT, &exit->receiver->to_client, exit->body);
 }
 
 // The identification of a packet: one more for each of an allocation, and far from those of its neighbours.
 INLINE __u16 identification(const struct exit *exit)
 {
-	__u32 place = exit->to_client ? exit->receiver : exit->sender;
-	struct session *session = map_lookup(&sessions, &place);
+	const struct session *session = exit->receiver ? exit->receiver : exit->sender;
+	__u32 place = exit->way.is_inward ? exit->way.far : exit->way.session;
 	if (!session)
 		return 0;
 	return place * 40503 + session->to_peer.count.packets + session->to_client.count.packets;
@@ -811,9 +798,9 @@ INLINE int measure(struct packet *packet, struct exit *exit)
 		return INWARD;
 	if (!packet->has_checksum && !exit->way.is_ipv4)
 		return CHECKSUM;
-	if (exit->to_client && exit->way.channel)
+	if (exit->receiver && exit->way.channel)
 		put_channel(exit);
-	else if (exit->to_client)
+	else if (exit->receiver)
 		put_data(exit, packet);
 	__u32 datagram = sizeof(struct udphdr) + exit->after + exit->body + exit->padding;
 	exit->sum += lengths(packet->datagram, datagram);
@@ -827,23 +814,21 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 	struct route *route = is_from_peer(packet) ? from_peer(packet, exit) : 0;
 	if (route) {
 		take(exit, route);
-		exit->to_client = 1;
-		exit->receiver = exit->way.session;
+		exit->receiver = map_lookup(&sessions, &exit->way.session);
 		exit->target_port = exit->way.target_port;
-		return 1;
+		return exit->receiver != 0;
 	}
 	// It comes from a client, then, or a listener stands among the ports of relays.
 	route = from_client(packet, exit, data, end);
 	if (!route)
 		return 0;
 	take(exit, route);
-	exit->from_client = 1;
-	exit->sender = exit->way.session;
-	exit->to_client = exit->way.is_inward;
-	exit->receiver = exit->way.far;
+	exit->sender = map_lookup(&sessions, &exit->way.session);
+	if (exit->way.is_inward)
+		exit->receiver = map_lookup(&sessions, &exit->way.far);
 	if (exit->way.target_port)
 		exit->target_port = exit->way.target_port;
-	return 1;
+	return exit->sender != 0;
 }
 
 SEC("xdp")
@@ -860,7 +845,7 @@ int relay(struct xdp_md *ctx)
 		return leave(HOPS);
 	if (packet.has_checksum ? is_unfinished(&packet) : is_ipv6(&packet))
 		return leave(CHECKSUM);
-	if (exit.from_client && !is_padding(ctx, &packet, &exit))
+	if (exit.sender && !is_padding(ctx, &packet, &exit))
 		return leave(LAYOUT);
 	int why = measure(&packet, &exit);
 	if (why)
