@@ -13,6 +13,7 @@ use crate::admin::desk::Desk;
 use crate::admin::log;
 use crate::auth::peers::Policy;
 use crate::config::{self, Config, ListenKey, UserSecret};
+use crate::dataplane::xdp::Mode;
 use crate::io::dtls;
 use crate::io::tls::{Acceptor, BadCertificate};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets};
@@ -98,6 +99,8 @@ impl Plan {
             .with_web(web(config))
             .with_dtls(dtls.clone());
         let commons = Arc::new(commons);
+        // What sockets may have joined passes the program in the stack, which can carry only single packets.
+        let join = commons.kernel().is_none_or(|kernel| kernel.mode() != Mode::Tc);
         Ok(Self {
             desk: Arc::new(Desk::new(Arc::clone(&commons), operators::facts(config, &no_kernel))),
             commons,
@@ -113,6 +116,7 @@ impl Plan {
             sockets: SocketOptions {
                 buffer: config.limits.socket_buffer,
                 device: config.relay.device.clone(),
+                join,
                 busy_poll: Duration::from_micros(config.busy_poll.into()),
             },
             workers: workers(config),

@@ -129,6 +129,8 @@ pub enum KernelPath {
     Native,
     /// In the kernel's generic hook, or not at all.
     Generic,
+    /// Where the kernel's stack takes packets in, or not at all.
+    Tc,
 }
 
 /// One socket address on which clients are served.

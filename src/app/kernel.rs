@@ -32,6 +32,7 @@ fn attempt(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, Str
     let mode = match config.kernel_path {
         KernelPath::Native => Some(Mode::Native),
         KernelPath::Generic => Some(Mode::Generic),
+        KernelPath::Tc => Some(Mode::Tc),
         KernelPath::Auto | KernelPath::Off => None,
     };
     if is_fresh && mode.is_none() {

@@ -73,6 +73,7 @@ fn kernel_line(config: &Config) -> String {
         KernelPath::Auto => "auto: the best mode that works",
         KernelPath::Native => "native, or user space",
         KernelPath::Generic => "generic, or user space",
+        KernelPath::Tc => "tc, or user space",
     };
     match config.kernel_interfaces.is_empty() {
         true => format!("{path}, on the interfaces of listeners and relays"),

@@ -57,8 +57,8 @@ pub(crate) static KEYS: &[Key] = &[
         "Microseconds for which a worker looks for packets again and again before it sleeps, against the delay of being woken. It uses its core wholly where packets come that densely."),
     key("pidfile", Path(|d| &mut d.config.pidfile), &[""], "A file for the process id. Empty: none.")
         .coturn(&[same("pidfile")]),
-    key("kernel-path", Choice(&["auto", "off", "native", "generic"], kernel_path), &["auto"],
-        "Relaying of established channels in the kernel (XDP), in the driver (native) or behind it (generic); auto: the best that works. Needs CAP_BPF and CAP_NET_ADMIN; user space relays whatever the kernel does not."),
+    key("kernel-path", Choice(&["auto", "off", "native", "tc", "generic"], kernel_path), &["auto"],
+        "Relaying of established channels in the kernel: in the driver (native), behind it (generic), or where the stack begins (tc); auto: the best that works. Needs CAP_BPF and CAP_NET_ADMIN; user space relays whatever the kernel does not."),
     key("kernel-interfaces", List("an interface such as eth0", |d, t| push(&mut d.config.kernel_interfaces, not_empty(t))), &[],
         "Interfaces with the kernel path. Empty: those that carry the address of a listener or a relay."),
 
@@ -379,6 +379,7 @@ fn kernel_path(draft: &mut Draft, word: &str) -> Result<(), String> {
         "off" => KernelPath::Off,
         "native" => KernelPath::Native,
         "generic" => KernelPath::Generic,
+        "tc" => KernelPath::Tc,
         _ => KernelPath::Auto,
     };
     Ok(())

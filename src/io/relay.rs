@@ -123,7 +123,8 @@ impl Relays {
 
     /// Datagrams come in runs: the kernel may join them. Most relays never see one, and asking is dear.
     pub(crate) fn join(&mut self, relay: RelayId) {
-        if let Some(relay) = self.get_mut(relay).filter(|relay| !relay.joins) {
+        let may_join = self.options.join;
+        if let Some(relay) = self.get_mut(relay).filter(|relay| may_join && !relay.joins) {
             udp::join(&relay.socket);
             relay.joins = true;
         }

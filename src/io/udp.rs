@@ -14,6 +14,8 @@ pub struct SocketOptions {
     pub buffer: u32,
     /// The network device to bind to.
     pub device: Option<String>,
+    /// Lets the kernel hand over runs of equal datagrams as one (GRO).
+    pub join: bool,
     /// How long a worker looks for packets again and again before it sleeps.
     pub busy_poll: Duration,
 }
@@ -79,7 +81,9 @@ pub(crate) fn twin(relay: &UdpSocket, options: &SocketOptions) -> io::Result<Udp
     bound?;
     let socket = socket.into();
     prepare_relay(&socket, addr)?;
-    join(&socket);
+    if options.join {
+        join(&socket);
+    }
     Ok(socket)
 }
 
@@ -97,7 +101,9 @@ fn bind(addr: SocketAddr, options: &SocketOptions, group: bool) -> io::Result<Ud
 fn member(addr: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocket> {
     let socket = bind(addr, options, true)?;
     allow_fragments(&socket, addr)?;
-    join(&socket);
+    if options.join {
+        join(&socket);
+    }
     Ok(socket)
 }
 
@@ -143,7 +149,7 @@ fn allow_fragments(socket: &impl AsRawFd, addr: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// Lets the kernel hand over runs of equal datagrams as one (GRO). An old kernel does not; then they come one by one.
+/// Lets the kernel hand over runs of equal datagrams as one. An old kernel does not; then they come one by one.
 pub(crate) fn join(socket: &UdpSocket) {
     _ = set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1);
 }

@@ -271,7 +271,7 @@ fn every_frame_of_the_corpus_is_carried_as_by_the_core_or_passed_on_untouched() 
     if !requires(net::lack()) {
         return;
     }
-    for mode in [Mode::Native, Mode::Generic] {
+    for mode in [Mode::Native, Mode::Generic, Mode::Tc] {
         Scene::play(mode, |mut scene| {
             scene.permit();
             rows().iter().for_each(|row| hold(&mut scene, row));
@@ -287,7 +287,7 @@ fn the_corpus_has_every_outcome_and_no_name_twice() {
     let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), rows.len());
     let outcomes: BTreeSet<_> = rows.iter().map(|row| row.expected).collect();
-    let shown = |left: &&Left| !matches!(left, Left::HeadRoom | Left::Neighbour);
+    let shown = |left: &&Left| !matches!(left, Left::HeadRoom | Left::Neighbour | Left::Joined);
     let labels = Left::ALL.iter().filter(shown).map(|left| left.label());
     assert_eq!(outcomes, labels.chain(["carried", "miss"]).collect());
 }

@@ -226,6 +226,16 @@ fn read_udp(from: IpAddr, to: IpAddr, data: &[u8]) -> Option<(SocketAddr, Socket
     Some((at(from, 0)?, at(to, 2)?, sum, udp[8..].to_vec()))
 }
 
+/// Whether a frame ends within the header of IP that it announces.
+pub fn is_stub(frame: &[u8]) -> bool {
+    let header = match word(frame, 12) {
+        Some(0x0800) => 20,
+        Some(0x86dd) => 40,
+        _ => 0,
+    };
+    frame.len() < ETHERNET + header
+}
+
 /// Puts right the checksums of a frame that has room for them, as far as its own words tell where they are.
 pub fn mend(frame: &mut [u8]) {
     let Some(packet) = frame.get(ETHERNET..).map(<[u8]>::to_vec) else { return };

@@ -4,7 +4,7 @@ use crate::corpus::pattern;
 use crate::frame::Frame;
 use crate::net::{self, requires};
 use crate::scene::{Done, Scene};
-use hairpin::dataplane::xdp::{Count, Kernel, Left, Mode, ROUTES, Status};
+use hairpin::dataplane::xdp::{Count, Fate, Kernel, Left, Mode, ROUTES, Status};
 use hairpin::turn::{Path, RelayId, Route, Transport};
 use hairpin::wire::channel;
 use std::collections::HashMap;
@@ -82,6 +82,23 @@ fn a_channel_between_two_clients_needs_that_of_the_other() {
             assert!(frames.iter().all(|frame| !is_carried(&mut scene, frame)));
             scene.kernel.add(&routes[second]);
             assert!(frames.iter().all(|frame| is_carried(&mut scene, frame)));
+        }
+    });
+}
+
+/// A run of datagrams that the stack has joined has one header for all: user space takes it apart.
+#[test]
+fn what_is_joined_is_left_to_user_space() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Tc, |scene| {
+        let joined = |kernel: &Kernel| kernel.status().left[Left::Joined as usize];
+        for frame in [up(&scene, "alice", "peer4", 600), down(&scene, "peer6", "carol", 600)] {
+            let before = joined(&scene.kernel);
+            let (fate, output, _) = scene.kernel.try_joined(&frame, 200, 1).unwrap();
+            assert_eq!((fate, output), (Fate::Passed, frame));
+            assert_eq!(joined(&scene.kernel), before + 1);
         }
     });
 }
@@ -210,7 +227,7 @@ fn a_listener_may_stand_among_the_ports_of_relays() {
         route.path.server.set_port(*net::PORTS.start() + 5);
         kernel.add(&route);
         let down = Frame::new(route.wire, route.local, pattern(9)).bytes();
-        assert!([on(&route), down].iter().all(|frame| kernel.try_frame(frame, 1).unwrap().0 != 2));
+        assert!([on(&route), down].iter().all(|frame| kernel.try_frame(frame, 1).unwrap().0 != Fate::Passed));
         assert_eq!((kernel.status().to_peer.packets, kernel.status().to_client.packets), (1, 1));
     });
 }
@@ -228,7 +245,7 @@ fn the_first_and_the_last_port_of_relays_are_theirs() {
             route.path.server.set_port(net::PORTS.start() - 1);
             kernel.add(&route);
             for frame in [on(&route), Frame::new(route.wire, route.local, pattern(9)).bytes()] {
-                assert_ne!(kernel.try_frame(&frame, 1).unwrap().0, 2, "port {port}");
+                assert_ne!(kernel.try_frame(&frame, 1).unwrap().0, Fate::Passed, "port {port}");
             }
             kernel.remove(&route);
         }
@@ -253,10 +270,10 @@ fn an_allocation_sends_no_more_than_it_may() {
         for frame in [up(&one), down(&one), up(&other)] {
             let before = kernel.status();
             let begun = Instant::now();
-            let codes: Vec<u32> = (0..300).map(|_| kernel.try_frame(&frame, 1).unwrap().0).collect();
+            let fates: Vec<Fate> = (0..300).map(|_| kernel.try_frame(&frame, 1).unwrap().0).collect();
             // Meanwhile another may come for each hundredth of a second.
             let most = 101 + (begun.elapsed().as_secs_f64() * 100.0) as u64;
-            let dropped = codes.iter().filter(|code| **code == 1).count() as u64;
+            let dropped = fates.iter().filter(|fate| **fate == Fate::Dropped).count() as u64;
             let status = kernel.status();
             let sent = status.to_peer.packets + status.to_client.packets;
             let sent = sent - before.to_peer.packets - before.to_client.packets;
@@ -318,7 +335,7 @@ fn a_full_table_refuses_routes_and_takes_them_again() {
         return;
     }
     net::with_kernel(Mode::Generic, false, |kernel| {
-        let leaves = |kernel: &Kernel, route: &Route| kernel.try_frame(&on(route), 1).unwrap().0 != 2;
+        let leaves = |kernel: &Kernel, route: &Route| kernel.try_frame(&on(route), 1).unwrap().0 != Fate::Passed;
         (0..ROUTES).for_each(|number| kernel.add(&route(number)));
         let status = kernel.status();
         assert_eq!((status.channels, status.sessions, status.refused), (ROUTES, ROUTES as usize / 16, 0));

@@ -4,7 +4,9 @@ use super::device::Interface;
 use super::netlink;
 use super::{Mode, Wish};
 use aya::maps::{DevMapHash, MapData, MapError};
-use aya::programs::{ProgramError, Xdp, XdpMode};
+use aya::programs::links::LinkOrder;
+use aya::programs::tc::TcAttachOptions;
+use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use std::io;
 
@@ -17,16 +19,21 @@ pub(super) fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Map
 }
 
 /// Loads the program into the kernel, with its constants.
-pub(super) fn load(routing: u32, wish: &Wish) -> Result<Ebpf, EbpfError> {
-    let redirects_back = u32::from(wish.interfaces.iter().any(|at| !at.hardware));
+pub(super) fn load(routing: u32, mode: Mode, wish: &Wish) -> Result<Ebpf, EbpfError> {
+    let is_virtual = wish.interfaces.iter().any(|at| !at.hardware);
+    let (redirects_back, may_be_unfinished) = (u32::from(is_virtual), u32::from(is_virtual || mode != Mode::Native));
     let mut program = EbpfLoader::new()
         .override_global("routing", &routing, true)
+        .override_global("may_be_unfinished", &may_be_unfinished, true)
         .override_global("redirects_back", &redirects_back, true)
         .override_global("byte_time", &byte_time(wish.bandwidth), true)
         .override_global("first_relay_port", wish.ports.start(), true)
         .override_global("last_relay_port", wish.ports.end(), true)
         .load(OBJECT)?;
-    xdp(&mut program)?.load()?;
+    match mode {
+        Mode::Native | Mode::Generic => xdp(&mut program)?.load()?,
+        Mode::Tc => tc(&mut program)?.load()?,
+    }
     Ok(program)
 }
 
@@ -39,13 +46,8 @@ fn byte_time(bandwidth: u64) -> u64 {
 pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -> Result<DevMapHash<MapData>, String> {
     let table = take(program, "interfaces").and_then(DevMapHash::try_from);
     let mut table = table.map_err(|error| format!("the kernel's tables: {error}"))?;
-    let relay = xdp(program).map_err(|error| error.to_string())?;
-    let flags = match mode {
-        Mode::Native => XdpMode::Driver,
-        Mode::Generic => XdpMode::Skb,
-    };
     for Interface { name, index, hardware } in interfaces {
-        relay.attach_to_if_index(*index, flags).map_err(|error| cannot_attach(name, mode, &error))?;
+        attach_to(program, name, *index, mode).map_err(|error| cannot_attach(name, mode, &error))?;
         if mode == Mode::Native && !hardware && !netlink::transmits(*index) {
             return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
         }
@@ -56,19 +58,37 @@ pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -
     Ok(table)
 }
 
+/// Attaches the program to one interface. In the stack, others that are there already keep their turn before it.
+fn attach_to(program: &mut Ebpf, name: &str, index: u32, mode: Mode) -> Result<(), ProgramError> {
+    match mode {
+        Mode::Native => drop(xdp(program)?.attach_to_if_index(index, XdpMode::Driver)?),
+        Mode::Generic => drop(xdp(program)?.attach_to_if_index(index, XdpMode::Skb)?),
+        Mode::Tc => {
+            let last = TcAttachOptions::TcxOrder(LinkOrder::last());
+            tc(program)?.attach_with_options(name, TcAttachType::Ingress, last)?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether packets that came in by another interface may leave by this one. A driver that cannot send them would lose
 /// them without a word.
 fn may_leave(interface: &Interface, all: &[Interface], mode: Mode) -> bool {
-    let may = mode == Mode::Generic || netlink::transmits(interface.index);
+    let may = mode != Mode::Native || netlink::transmits(interface.index);
     if !may && all.len() > 1 {
         tracing::warn!(interface = interface.name, "kernel path: what comes in elsewhere leaves here by user space");
     }
     may
 }
 
-/// The program in the object.
+/// The program of the driver, in the object.
 pub(super) fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
     program.program_mut("relay").ok_or(ProgramError::UnexpectedProgramType)?.try_into()
+}
+
+/// That of the stack.
+pub(super) fn tc(program: &mut Ebpf) -> Result<&mut SchedClassifier, ProgramError> {
+    program.program_mut("relay_stack").ok_or(ProgramError::UnexpectedProgramType)?.try_into()
 }
 
 /// Why the kernel does not take the program, and what to do.
@@ -94,6 +114,7 @@ fn cannot_attach(interface: &str, mode: Mode, error: &ProgramError) -> String {
         Some(libc::EBUSY | libc::EEXIST) => {
             format!("{interface}: another program is attached already: `ip link show {interface}` names it")
         }
+        Some(libc::EINVAL) if mode == Mode::Tc => format!("{interface}: tc mode needs Linux 6.6 (tcx)"),
         Some(libc::EOPNOTSUPP) => format!("{interface}: its driver has no {mode} mode"),
         Some(libc::EPERM | libc::EACCES) => format!("{interface}: needs the capability CAP_NET_ADMIN"),
         Some(libc::ENODEV) => format!("{interface}: there is no such interface any more"),

@@ -32,8 +32,10 @@ use tables::Tables;
 pub enum Mode {
     /// In the driver.
     Native,
-    /// In the kernel, behind the driver.
+    /// Behind the driver, before the kernel's stack.
     Generic,
+    /// Where the kernel's stack takes packets in, beside programs of others.
+    Tc,
 }
 
 impl fmt::Display for Mode {
@@ -41,7 +43,30 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tc => "tc",
         })
+    }
+}
+
+/// What the program did with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Left it to user space.
+    Passed,
+    /// Dropped it.
+    Dropped,
+    /// Sent it.
+    Sent,
+}
+
+impl Fate {
+    /// What a program's code means: `XDP_PASS`, `XDP_TX` and `XDP_REDIRECT`, or `TC_ACT_UNSPEC` and `TC_ACT_REDIRECT`.
+    fn of(mode: Mode, code: u32) -> Self {
+        match (mode, code) {
+            (Mode::Native | Mode::Generic, 2) | (Mode::Tc, u32::MAX) => Self::Passed,
+            (Mode::Native | Mode::Generic, 3 | 4) | (Mode::Tc, 7) => Self::Sent,
+            _ => Self::Dropped,
+        }
     }
 }
 
@@ -78,6 +103,9 @@ impl Kernel {
         if wish.interfaces.is_empty() {
             return Err("no interface carries a listener or a relay: loopback is served in user space".to_owned());
         }
+        if let Some(at) = wish.interfaces.iter().find(|at| netlink::station(at.index).is_none()) {
+            return Err(format!("{}: its packets have no Ethernet headers", at.name));
+        }
         device::rights()?;
         let routing = device::routing(&wish.interfaces)?;
         match wish.mode {
@@ -86,7 +114,8 @@ impl Kernel {
         }
     }
 
-    /// The best mode that works.
+    /// The best mode that works: in the driver, else in the stack, which knows what is joined and has room for programs of
+    /// others, else behind the driver.
     fn best(wish: &Wish, routing: u32) -> Result<Self, String> {
         let virtual_one = wish.interfaces.iter().find(|at| !at.hardware);
         let why = match virtual_one {
@@ -96,11 +125,14 @@ impl Kernel {
                 Err(error) => error,
             },
         };
-        Self::attempt(wish, Mode::Generic, routing, why)
+        Self::attempt(wish, Mode::Tc, routing, why.clone()).or_else(|error| {
+            let why = if why == error { why } else { format!("{why}; {error}") };
+            Self::attempt(wish, Mode::Generic, routing, why)
+        })
     }
 
     fn attempt(wish: &Wish, mode: Mode, routing: u32, why: String) -> Result<Self, String> {
-        let mut program = attach::load(routing, wish).map_err(|error| attach::cannot_load(&error))?;
+        let mut program = attach::load(routing, mode, wish).map_err(|error| attach::cannot_load(&error))?;
         let interfaces = attach::attach(&mut program, &wish.interfaces, mode)?;
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
         let kernel =
@@ -118,7 +150,8 @@ impl Kernel {
         let local = SocketAddr::new(server.ip(), 50000);
         let route = Route { path, channel: 0x4000, relay: RelayId(u32::MAX), local, peer, wire: peer, inward: false };
         self.tables().add(&route);
-        let tried = self.try_frame(&PROBE, 1);
+        let station = self.interfaces.first().and_then(|at| netlink::station(at.index)).unwrap_or_default();
+        let tried = self.try_frame(&[&station, &PROBE[..]].concat(), 1);
         let status = self.status();
         _ = self.tables().remove(&route);
         self.tables().forget_counters();
@@ -199,15 +232,23 @@ impl Kernel {
         self.tables().session(path)
     }
 
-    /// Runs the program on a frame that comes in by the first interface and is sent nowhere: what it returned (`XDP_PASS` is 2, `XDP_TX` 3), what became of
+    /// Runs the program on a frame that comes in by the first interface and is sent nowhere: what it did, what became of
     /// the frame, and the nanoseconds of each of `repeat` runs, one upon what the other left. For tests and benches.
     ///
     /// # Errors
     /// The kernel does not run it.
-    pub fn try_frame(&self, frame: &[u8], repeat: u32) -> io::Result<(u32, Vec<u8>, f64)> {
+    pub fn try_frame(&self, frame: &[u8], repeat: u32) -> io::Result<(Fate, Vec<u8>, f64)> {
+        self.try_joined(frame, 0, repeat)
+    }
+
+    /// The same with a frame that the stack has joined of datagrams of `segment` bytes, which only mode `tc` meets.
+    ///
+    /// # Errors
+    /// The kernel does not run it.
+    pub fn try_joined(&self, frame: &[u8], segment: u32, repeat: u32) -> io::Result<(Fate, Vec<u8>, f64)> {
         let mut tables = self.tables();
         let mut out = vec![0; 4096];
-        let context = context(frame.len() as u32, self.interfaces.first().map_or(0, |at| at.index));
+        let context = context(self.mode, frame.len() as u32, self.interfaces.first().map_or(0, |at| at.index), segment);
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut out),
@@ -215,10 +256,14 @@ impl Kernel {
             repeat,
             ..TestRunOptions::new()
         };
-        let program = attach::xdp(&mut tables.program).map_err(io::Error::other)?;
-        let result = program.test_run(options).map_err(io::Error::other)?;
+        let program = &mut tables.program;
+        let result = match self.mode {
+            Mode::Native | Mode::Generic => attach::xdp(program).and_then(|program| program.test_run(options)),
+            Mode::Tc => attach::tc(program).and_then(|program| program.test_run(options)),
+        };
+        let result = result.map_err(io::Error::other)?;
         out.truncate(result.data_size_out as usize);
-        Ok((result.return_value, out, result.duration.as_nanos() as f64))
+        Ok((Fate::of(self.mode, result.return_value), out, result.duration.as_nanos() as f64))
     }
 
     /// A worker that panicked left no entry half-written: each is one call.
@@ -254,16 +299,23 @@ fn tell(path: &Path, counts: Option<[Count; 2]>) {
 }
 
 /// ChannelData without a payload on its last hop, from 192.0.2.1:40000 to 192.0.2.2:3478.
-const PROBE: [u8; 46] = [
-    0x02, 0x00, 0x00, 0x00, 0x00, 0x02, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00, 0x45, 0x00, 0x00, 0x20, 0x00,
-    0x00, 0x00, 0x00, 0x01, 0x11, 0x35, 0xca, 0xc0, 0x00, 0x02, 0x01, 0xc0, 0x00, 0x02, 0x02, 0x9c, 0x40, 0x0d, 0x96,
-    0x00, 0x0c, 0x91, 0xfb, 0x40, 0x00, 0x00, 0x00,
+/// The station that it is for is to stand before it.
+const PROBE: [u8; 40] = [
+    0x02, 0x00, 0x00, 0x00, 0x00, 0x01, 0x08, 0x00, 0x45, 0x00, 0x00, 0x20, 0x00, 0x00, 0x00, 0x00, 0x01, 0x11, 0x35,
+    0xca, 0xc0, 0x00, 0x02, 0x01, 0xc0, 0x00, 0x02, 0x02, 0x9c, 0x40, 0x0d, 0x96, 0x00, 0x0c, 0x91, 0xfb, 0x40, 0x00,
+    0x00, 0x00,
 ];
 
-/// A `struct xdp_md`: where a frame begins and ends, and the interface that it came by.
-fn context(len: u32, interface: u32) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[4..8].copy_from_slice(&len.to_ne_bytes());
-    bytes[12..16].copy_from_slice(&interface.to_ne_bytes());
+/// What the kernel says beside a frame. A `struct xdp_md`: where it begins and ends, and the interface that it came by; or
+/// a `struct __sk_buff`: that interface, and of what size it was joined.
+fn context(mode: Mode, len: u32, interface: u32, segment: u32) -> Vec<u8> {
+    let (size, words) = match mode {
+        Mode::Native | Mode::Generic => (24, [(4, len), (12, interface)]),
+        Mode::Tc => (192, [(40, interface), (176, segment)]),
+    };
+    let mut bytes = vec![0; size];
+    for (at, word) in words {
+        bytes[at..at + 4].copy_from_slice(&u32::to_ne_bytes(word));
+    }
     bytes
 }

@@ -15,8 +15,10 @@ const DEVICE_INDEX: u16 = 1;
 const DEVICE_FEATURES: u16 = 3;
 /// `NETDEV_XDP_ACT_NDO_XMIT`: a packet that came in elsewhere may leave here.
 const TRANSMITS: u64 = 4;
-/// `RTM_GETLINK`, with the attribute that names the device on a bus behind an interface (`IFLA_PARENT_DEV_NAME`).
+/// `RTM_GETLINK`, with the attributes for an interface's own address (`IFLA_ADDRESS`) and for the name of the device on a
+/// bus behind it (`IFLA_PARENT_DEV_NAME`).
 const LINK: u16 = 18;
+const LINK_ADDRESS: u16 = 1;
 const LINK_PARENT: u16 = 56;
 /// Bytes of netlink's own header, and of what follows it: in generic messages, and in those about links.
 const HEADER: usize = 16;
@@ -30,11 +32,19 @@ pub(super) fn transmits(index: u32) -> bool {
 
 /// Whether there is hardware behind an interface, or what a virtual machine has for it.
 pub(super) fn is_hardware(index: u32) -> bool {
+    link(index, LINK_PARENT).is_ok()
+}
+
+/// The Ethernet address of an interface; none if it is no Ethernet.
+pub(super) fn station(index: u32) -> Option<[u8; 6]> {
+    link(index, LINK_ADDRESS).and_then(|address| number(&address)).ok()
+}
+
+/// An attribute of an interface.
+fn link(index: u32, wanted: u16) -> io::Result<Vec<u8>> {
     let mut about = [0; LINK_HEADER];
     about[4..8].copy_from_slice(&index.to_ne_bytes());
-    let parent = socket(libc::NETLINK_ROUTE)
-        .and_then(|mut socket| exchange(&mut socket, &message(LINK, &about), LINK_HEADER, LINK_PARENT));
-    parent.is_ok()
+    exchange(&mut socket(libc::NETLINK_ROUTE)?, &message(LINK, &about), LINK_HEADER, wanted)
 }
 
 fn features(index: u32) -> io::Result<u64> {

@@ -17,6 +17,7 @@
 #include <linux/in.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
 #include <linux/udp.h>
 
 #define SEC(name) __attribute__((section(name), used))
@@ -27,9 +28,16 @@
 static void *(*map_lookup)(const void *map, const void *key) = (void *)BPF_FUNC_map_lookup_elem;
 static long (*adjust_head)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_head;
 static long (*adjust_tail)(struct xdp_md *ctx, int delta) = (void *)BPF_FUNC_xdp_adjust_tail;
-static long (*load_bytes)(struct xdp_md *ctx, __u32 from, void *to, __u32 size) = (void *)BPF_FUNC_xdp_load_bytes;
-static long (*store_bytes)(struct xdp_md *ctx, __u32 to, void *from, __u32 size) = (void *)BPF_FUNC_xdp_store_bytes;
 static __u64 (*frame_length)(struct xdp_md *ctx) = (void *)BPF_FUNC_xdp_get_buff_len;
+static long (*xdp_load)(void *ctx, __u32 from, void *to, __u32 size) = (void *)BPF_FUNC_xdp_load_bytes;
+static long (*xdp_store)(void *ctx, __u32 to, void *from, __u32 size) = (void *)BPF_FUNC_xdp_store_bytes;
+static long (*skb_load)(void *ctx, __u32 from, void *to, __u32 size) = (void *)BPF_FUNC_skb_load_bytes;
+static long (*skb_store)(void *ctx, __u32 to, void *from, __u32 size, __u64 flags) = (void *)BPF_FUNC_skb_store_bytes;
+static long (*pull_data)(struct __sk_buff *ctx, __u32 size) = (void *)BPF_FUNC_skb_pull_data;
+static long (*change_tail)(void *ctx, __u32 size, __u64 flags) = (void *)BPF_FUNC_skb_change_tail;
+static long (*change_proto)(void *ctx, __be16 proto, __u64 flags) = (void *)BPF_FUNC_skb_change_proto;
+static long (*adjust_room)(void *ctx, __s32 delta, __u32 mode, __u64 flags) = (void *)BPF_FUNC_skb_adjust_room;
+static long (*redirect)(__u32 interface, __u64 flags) = (void *)BPF_FUNC_redirect;
 static long (*fib_lookup)(void *ctx, struct bpf_fib_lookup *to, int size, __u32 flags) = (void *)BPF_FUNC_fib_lookup;
 static long (*redirect_map)(const void *map, __u64 key, __u64 flags) = (void *)BPF_FUNC_redirect_map;
 static __s64 (*csum_diff)(const void *from, __u32 from_size, const void *to, __u32 to_size, __u32 seed) =
@@ -41,11 +49,13 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 #define htons(value) __builtin_bswap16(value)
 #define htonl(value) __builtin_bswap32(value)
 #define CHANNEL 4             // bytes of the header of ChannelData (RFC 8656 §12.4)
+#define HEADERS 110           // bytes of the longest headers: Ethernet, IPv6, UDP, a Send indication
 #define LONGEST 2048          // bytes of the longest UDP payload that is carried
 #define FRAGMENT 0x3fff       // more fragments, or an offset (RFC 791 §3.1)
 #define SECOND 1000000000ull
 #define AF_INET 2
 #define AF_INET6 10
+#define HOST 0 // the kernel's word for what is for this station
 #define COOKIE htonl(0x2112a442)
 #define SEND htons(0x0016)             // types of messages and attributes (RFC 8656 §18)
 #define DATA htons(0x0017)
@@ -56,6 +66,8 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 
 // Whose routing is asked: that of what this host itself sends (1, the loopback device), or of what it forwards (0).
 const volatile __u32 routing = 0;
+// Checksums may be still to be completed: packets come from within the host, or by a hypervisor.
+const volatile __u32 may_be_unfinished = 0;
 // Packets that leave by the interface they came by are redirected there, too.
 const volatile __u32 redirects_back = 0;
 // How long an allocation's bandwidth takes for a byte of payload in either direction, in nanoseconds with 20 bits behind
@@ -138,6 +150,9 @@ struct session {
 	struct half to_client;
 };
 
+// What becomes of a packet: it goes on to user space, or ends, or leaves by the interface it came by, or by another.
+enum fate { ON, END, BACK, OUT };
+
 // Packets of routes: those carried, and those left to user space by why.
 enum counter {
 	TO_PEER,
@@ -151,6 +166,7 @@ enum counter {
 	HEAD_ROOM, // the driver leaves no room before the packet
 	INWARD,    // the relay of this server that is the target has no such route
 	NEIGHBOUR, // one now and then goes by user space, whose sending makes the kernel see whether the neighbour is there
+	JOINED,    // the kernel has made one of several
 	BANDWIDTH, // dropped: more than the allocation may send
 	COUNTERS,
 };
@@ -193,9 +209,14 @@ struct {
 	__type(value, __u32);
 } interfaces SEC(".maps");
 
+// Where a packet is taken: in the driver or right behind it (XDP), or in the kernel's stack (tc), where it may have been
+// joined with others and lies in several parts.
+enum door { DRIVER, STACK };
+
 // A packet that came, without its frame.
 struct packet {
 	struct flow flow;
+	__u32 interface; // that it came by
 	__u32 frame;    // bytes of the frame
 	__u32 headers;  // bytes of the headers of Ethernet, IP and UDP
 	__u32 datagram; // bytes of UDP header and payload
@@ -203,7 +224,7 @@ struct packet {
 	__u8 hops;
 	__u8 traffic_class;
 	__u8 has_checksum;
-	__u8 zero;
+	__u8 is_joined; // several in one
 	__u8 target[ETH_ALEN]; // the station that the frame is for
 };
 
@@ -251,13 +272,25 @@ struct exit {
 		place;                                                    \
 	})
 
+// What is there of a frame.
+INLINE void *begin(void *ctx, enum door door)
+{
+	return (void *)(long)(door == DRIVER ? ((struct xdp_md *)ctx)->data : ((struct __sk_buff *)ctx)->data);
+}
+
+// Where that ends.
+INLINE void *end_of(void *ctx, enum door door)
+{
+	return (void *)(long)(door == DRIVER ? ((struct xdp_md *)ctx)->data_end : ((struct __sk_buff *)ctx)->data_end);
+}
+
 INLINE int leave(enum counter why)
 {
 	__u32 index = why;
 	struct count *count = map_lookup(&counters, &index);
 	if (count)
 		count->packets++;
-	return XDP_PASS;
+	return ON;
 }
 
 // Folds a sum of 16-bit words into one (RFC 1071).
@@ -350,13 +383,11 @@ INLINE int read_ipv6(struct packet *packet, void *data, void *end)
 }
 
 // Reads a packet; 0 if it cannot be one of a route.
-INLINE int parse(struct xdp_md *ctx, struct packet *packet, void *data, void *end)
+INLINE int parse(struct packet *packet, void *data, void *end)
 {
 	struct ethhdr *eth = data;
 	if ((void *)(eth + 1) > end || eth->h_dest[0] & 1)
 		return 0;
-	packet->frame = frame_length(ctx);
-	packet->zero = 0;
 	__builtin_memcpy(packet->target, eth->h_dest, ETH_ALEN);
 	if (eth->h_proto == htons(ETH_P_IP))
 		return read_ipv4(packet, data, end);
@@ -460,7 +491,7 @@ INLINE struct route *from_peer(struct packet *packet, struct exit *exit)
 }
 
 // Whether what follows the payload is padding: at most three bytes, and zero.
-INLINE int is_padding(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit)
+INLINE int is_padding(void *ctx, enum door door, const struct packet *packet, const struct exit *exit)
 {
 	__u32 announced = sizeof(struct udphdr) + exit->before + exit->body;
 	__u32 padding = packet->datagram - announced;
@@ -469,7 +500,9 @@ INLINE int is_padding(struct xdp_md *ctx, const struct packet *packet, const str
 		return 0;
 	if (padding == 0)
 		return 1;
-	return !load_bytes(ctx, packet->headers + exit->before + exit->body, &bytes, padding) && bytes == 0;
+	__u32 from = packet->headers + exit->before + exit->body;
+	long failed = door == DRIVER ? xdp_load(ctx, from, &bytes, padding) : skb_load(ctx, from, &bytes, padding);
+	return !failed && bytes == 0;
 }
 
 // What the sum gains by lengths: that of UDP stands twice in it, once for the header before the addresses.
@@ -501,7 +534,7 @@ INLINE __u32 owner(const struct way *way)
 }
 
 // Asks the kernel's routing where a packet goes next.
-INLINE int ask(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
+INLINE int ask(void *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
 {
 	const struct way *way = &exit->way;
 	struct bpf_fib_lookup to = {};
@@ -509,7 +542,7 @@ INLINE int ask(struct xdp_md *ctx, const struct packet *packet, const struct exi
 	to.sport = way->source_port;
 	to.dport = exit->target_port;
 	to.tot_len = exit->length;
-	to.ifindex = routing ? routing : ctx->ingress_ifindex;
+	to.ifindex = routing ? routing : packet->interface;
 	if (way->is_ipv4) {
 		to.family = AF_INET;
 		to.tos = packet->traffic_class & 0xfc;
@@ -550,7 +583,7 @@ INLINE int is_another_period(__u64 one, __u64 other, __u32 shift)
 // Where a packet goes next, or why it is left. What the kernel said holds for a moment; then it is asked again, so that
 // a way that ends, a neighbour that moves and an interface that goes down are noticed. Asking is not sending: a neighbour
 // that only this program sends to is never asked whether it is still there.
-INLINE int next_hop(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
+INLINE int next_hop(void *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
 {
 	struct hop *known = exit->known;
 	__u64 now = jiffies(), until = *(volatile __u64 *)&known->until;
@@ -677,12 +710,13 @@ INLINE int write_head(__u32 *to, const struct exit *exit, void *end)
 }
 
 // Zeroes what follows the payload: it may have been padding of the frame.
-INLINE int write_padding(struct xdp_md *ctx, const struct exit *exit, __u32 head)
+INLINE int write_padding(void *ctx, enum door door, const struct exit *exit, __u32 head)
 {
 	__u32 zero = 0, size = exit->padding;
 	if (size == 0 || size > 3)
 		return 1;
-	return !store_bytes(ctx, head + exit->body, &zero, size);
+	__u32 to = head + exit->body;
+	return !(door == DRIVER ? xdp_store(ctx, to, &zero, size) : skb_store(ctx, to, &zero, size, 0));
 }
 
 // Makes room for the new headers and for padding; 0 if there is none, and then nothing has changed.
@@ -700,15 +734,31 @@ INLINE int move(struct xdp_md *ctx, const struct packet *packet, const struct ex
 	return 1;
 }
 
+// The same in the stack, which is to know the family that the packet has from now on. The room is made between Ethernet
+// and IP, and lacks only where the kernel has no memory left.
+INLINE int move_skb(struct __sk_buff *ctx, const struct packet *packet, const struct exit *exit, __u32 head)
+{
+	int more = (int)head - (int)(packet->headers + exit->before);
+	__u32 size = packet->headers + exit->before + exit->body + exit->padding;
+	if (size != packet->frame && change_tail(ctx, size, 0))
+		return 0;
+	if (exit->way.is_ipv4 == is_ipv6(packet)) {
+		if (change_proto(ctx, exit->way.is_ipv4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6), 0))
+			return 0;
+		more += exit->way.is_ipv4 ? 20 : -20;
+	}
+	return !more || !adjust_room(ctx, more, BPF_ADJ_ROOM_MAC, 0);
+}
+
 // Puts the new headers before the payload.
-INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct exit *exit,
+INLINE int rewrite(void *ctx, enum door door, const struct packet *packet, const struct exit *exit,
                    const struct hop *hop)
 {
 	__u32 ip_header = exit->way.is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
 	__u32 head = sizeof(struct ethhdr) + ip_header + sizeof(struct udphdr) + exit->after;
-	if (!move(ctx, packet, exit, head))
+	if (!(door == DRIVER ? move(ctx, packet, exit, head) : move_skb(ctx, packet, exit, head)))
 		return 0;
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	void *data = begin(ctx, door), *end = end_of(ctx, door);
 	struct ethhdr *eth = data;
 	struct udphdr *udp;
 	if (exit->way.is_ipv4) {
@@ -729,7 +779,7 @@ INLINE int rewrite(struct xdp_md *ctx, const struct packet *packet, const struct
 	__builtin_memcpy(eth->h_dest, hop->target, ETH_ALEN);
 	__builtin_memcpy(eth->h_source, hop->source, ETH_ALEN);
 	write_udp(udp, packet, exit, exit->length - ip_header);
-	return write_head((void *)(udp + 1), exit, end) && write_padding(ctx, exit, head);
+	return write_head((void *)(udp + 1), exit, end) && write_padding(ctx, door, exit, head);
 }
 
 // Takes time from what an allocation may send; 0 if there is not as much. A cell may come when those before it are
@@ -831,33 +881,34 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 	return exit->sender != 0;
 }
 
-SEC("xdp")
-int relay(struct xdp_md *ctx)
+// What becomes of a packet, and by which interface.
+INLINE enum fate carry(void *ctx, enum door door, struct packet *packet, __u32 *interface)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	struct packet packet;
+	void *data = begin(ctx, door), *end = end_of(ctx, door);
 	struct exit exit = {};
-	if (!parse(ctx, &packet, data, end) || !find(&packet, &exit, data, end))
-		return XDP_PASS;
-	if (packet.datagram > LONGEST - HEAD_IPV6)
+	if (!parse(packet, data, end) || !find(packet, &exit, data, end))
+		return ON;
+	if (packet->is_joined)
+		return leave(JOINED);
+	if (packet->datagram > LONGEST - HEAD_IPV6)
 		return leave(LAYOUT);
-	if (packet.hops <= 1)
+	if (packet->hops <= 1)
 		return leave(HOPS);
-	if (packet.has_checksum ? is_unfinished(&packet) : is_ipv6(&packet))
+	if (packet->has_checksum ? may_be_unfinished && is_unfinished(packet) : is_ipv6(packet))
 		return leave(CHECKSUM);
-	if (exit.sender && !is_padding(ctx, &packet, &exit))
+	if (exit.sender && !is_padding(ctx, door, packet, &exit))
 		return leave(LAYOUT);
-	int why = measure(&packet, &exit);
+	int why = measure(packet, &exit);
 	if (why)
 		return leave(why);
 	struct hop hop = {};
-	why = next_hop(ctx, &packet, &exit, &hop);
+	why = next_hop(ctx, packet, &exit, &hop);
 	if (why)
 		return leave(why);
-	int turns = hop.interface == ctx->ingress_ifindex;
+	int turns = hop.interface == packet->interface;
 	// A switch may flood what is for another station, which the kernel drops.
-	if (turns && !is_same(packet.target, hop.source))
-		return XDP_PASS;
+	if (turns && !is_same(packet->target, hop.source))
+		return ON;
 	// One end of a veth pair wakes the other for what is redirected to it, but for what is turned round only if the other
 	// has a program, too.
 	int redirects = (!turns || redirects_back) && map_lookup(&interfaces, &hop.interface);
@@ -865,14 +916,62 @@ int relay(struct xdp_md *ctx)
 		return leave(INTERFACE);
 	if (!is_within_bandwidth(&exit)) {
 		leave(BANDWIDTH);
-		return XDP_DROP;
+		return END;
 	}
 	if (exit.way.is_ipv4)
 		exit.id = identification(&exit);
-	if (!rewrite(ctx, &packet, &exit, &hop))
-		return leave(HEAD_ROOM);
+	if (!rewrite(ctx, door, packet, &exit, &hop)) {
+		leave(HEAD_ROOM);
+		return door == DRIVER ? ON : END;
+	}
 	count_all(&exit);
-	return redirects ? redirect_map(&interfaces, hop.interface, XDP_PASS) : XDP_TX;
+	*interface = hop.interface;
+	return redirects ? OUT : BACK;
+}
+
+SEC("xdp")
+int relay(struct xdp_md *ctx)
+{
+	struct packet packet = {.interface = ctx->ingress_ifindex, .frame = frame_length(ctx)};
+	__u32 interface = 0;
+	switch (carry(ctx, DRIVER, &packet, &interface)) {
+	case END:
+		return XDP_DROP;
+	case BACK:
+		return XDP_TX;
+	case OUT:
+		return redirect_map(&interfaces, interface, XDP_PASS);
+	default:
+		return XDP_PASS;
+	}
+}
+
+// Whether a packet of the stack may be one of a route, with all its headers in one place. A tag that the card has taken
+// off stands beside the packet.
+INLINE int is_whole(struct __sk_buff *ctx)
+{
+	if (ctx->pkt_type != HOST || ctx->vlan_present)
+		return 0;
+	__u32 size = ctx->len < HEADERS ? ctx->len : HEADERS;
+	return begin(ctx, STACK) + HEADERS <= end_of(ctx, STACK) || !pull_data(ctx, size);
+}
+
+SEC("classifier")
+int relay_stack(struct __sk_buff *ctx)
+{
+	if (!is_whole(ctx))
+		return TC_ACT_UNSPEC;
+	struct packet packet = {.interface = ctx->ifindex, .frame = ctx->len, .is_joined = ctx->gso_size != 0};
+	__u32 interface = 0;
+	switch (carry(ctx, STACK, &packet, &interface)) {
+	case END:
+		return TC_ACT_SHOT;
+	case BACK:
+	case OUT:
+		return redirect(interface, 0);
+	default:
+		return TC_ACT_UNSPEC;
+	}
 }
 
 char terms[] SEC("license") = "Dual MIT/GPL";

@@ -23,11 +23,13 @@ pub enum Left {
     Inward,
     /// One now and then, so that the kernel's own sending shows whether the neighbour is still there.
     Neighbour,
+    /// The kernel had joined several to one.
+    Joined,
 }
 
 impl Left {
     /// Each of them, in the order of the program's counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Layout,
         Self::Checksum,
         Self::Hops,
@@ -37,6 +39,7 @@ impl Left {
         Self::HeadRoom,
         Self::Inward,
         Self::Neighbour,
+        Self::Joined,
     ];
 
     /// The name of its counter.
@@ -52,6 +55,7 @@ impl Left {
             Self::HeadRoom => "head_room",
             Self::Inward => "inward",
             Self::Neighbour => "neighbour",
+            Self::Joined => "joined",
         }
     }
 }

@@ -96,6 +96,12 @@ fn the_program_of_somebody_else_stays() {
     serves(&scene, &second);
     serves(&scene, &first);
     assert!(scene.has_program("left0") && scene.has_program("right0"));
+    // In the stack there is room for both.
+    let third = Scene::setup("auto").start_on(PORT + 20, &scene.host, &[]);
+    third.err.wait_for("kernel path: on mode=tc");
+    serves(&scene, &third);
+    serves(&scene, &first);
+    assert!(Counts::of(&third).to_peer > 0, "{:?}", Counts::of(&third));
 }
 
 #[test]
@@ -110,10 +116,10 @@ fn loopback_has_none() {
 
 /// Nobody asked for a mode: the one that loses nothing.
 #[test]
-fn a_virtual_interface_has_the_generic_mode_unless_told_otherwise() {
+fn a_virtual_interface_has_the_mode_of_the_stack_unless_told_otherwise() {
     if requires(&name(), Scene::NEEDS) {
         let setup = Scene::setup("auto").set("kernel-interfaces", "[]");
-        says_and_serves(&setup, &[], "on mode=generic interfaces=\"left0\" why=\"left0 is virtual");
+        says_and_serves(&setup, &[], "on mode=tc interfaces=\"left0\" why=\"left0 is virtual");
     }
 }
 

@@ -25,7 +25,7 @@ fn other_programs_of_the_host_notice_nothing() {
         return;
     }
     let scene = Scene::new();
-    for mode in ["native", "generic"] {
+    for mode in ["native", "generic", "tc"] {
         let server = scene.start(mode);
         for (host, left) in HOST.into_iter().zip(LEFT) {
             let service = scene.host.run(|| socket((host, 50123)));
