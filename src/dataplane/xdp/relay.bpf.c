@@ -881,6 +881,14 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 	return exit->sender != 0;
 }
 
+// Whether packets may leave by an interface. For the driver's program that is where this one goes from now on, too, if it
+// is redirected in the end.
+INLINE int may_leave(enum door door, __u32 interface)
+{
+	return door == DRIVER ? redirect_map(&interfaces, interface, XDP_PASS) == XDP_REDIRECT
+	                      : map_lookup(&interfaces, &interface) != 0;
+}
+
 // What becomes of a packet, and by which interface.
 INLINE enum fate carry(void *ctx, enum door door, struct packet *packet, __u32 *interface)
 {
@@ -911,7 +919,7 @@ INLINE enum fate carry(void *ctx, enum door door, struct packet *packet, __u32 *
 		return ON;
 	// One end of a veth pair wakes the other for what is redirected to it, but for what is turned round only if the other
 	// has a program, too.
-	int redirects = (!turns || redirects_back) && map_lookup(&interfaces, &hop.interface);
+	int redirects = (!turns || redirects_back) && may_leave(door, hop.interface);
 	if (!turns && !redirects)
 		return leave(INTERFACE);
 	if (!is_within_bandwidth(&exit)) {
@@ -940,7 +948,7 @@ int relay(struct xdp_md *ctx)
 	case BACK:
 		return XDP_TX;
 	case OUT:
-		return redirect_map(&interfaces, interface, XDP_PASS);
+		return XDP_REDIRECT;
 	default:
 		return XDP_PASS;
 	}
