@@ -60,15 +60,15 @@ pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -
 
 /// Attaches the program to one interface. In the stack, others that are there already keep their turn before it.
 fn attach_to(program: &mut Ebpf, name: &str, index: u32, mode: Mode) -> Result<(), ProgramError> {
-    match mode {
-        Mode::Native => drop(xdp(program)?.attach_to_if_index(index, XdpMode::Driver)?),
-        Mode::Generic => drop(xdp(program)?.attach_to_if_index(index, XdpMode::Skb)?),
+    let flags = match mode {
+        Mode::Native => XdpMode::Driver,
+        Mode::Generic => XdpMode::Skb,
         Mode::Tc => {
             let last = TcAttachOptions::TcxOrder(LinkOrder::last());
-            tc(program)?.attach_with_options(name, TcAttachType::Ingress, last)?;
+            return tc(program)?.attach_with_options(name, TcAttachType::Ingress, last).map(|_link| ());
         }
-    }
-    Ok(())
+    };
+    xdp(program)?.attach_to_if_index(index, flags).map(|_link| ())
 }
 
 /// Whether packets that came in by another interface may leave by this one. A driver that cannot send them would lose

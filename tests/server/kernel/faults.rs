@@ -42,6 +42,23 @@ fn an_interface_that_is_not_there_is_named() {
     }
 }
 
+/// A tunnel of IP has no stations: the program would look for headers that are not there.
+#[test]
+fn an_interface_without_ethernet_is_named() {
+    if requires(&name(), Scene::NEEDS) {
+        let scene = Scene::new();
+        scene.host.ip("tuntap add dev tunnel0 mode tun");
+        for mode in ["native", "generic", "tc"] {
+            let setup = Scene::setup(mode).set("kernel-interfaces", "[\"left0\", \"tunnel0\"]");
+            let server = setup.start_on(PORT, &scene.host, &[]);
+            server.err.wait_for(
+                "cannot be had; packets are relayed in user space why=\"tunnel0: its packets have no Ethernet",
+            );
+            serves(&scene, &server);
+        }
+    }
+}
+
 #[test]
 fn without_the_right_it_says_which() {
     if requires(&name(), Scene::NEEDS) {
@@ -73,14 +90,16 @@ fn the_rights_of_the_service_suffice() {
     let granted = RIGHTS.lines().find_map(|line| line.strip_prefix("AmbientCapabilities=")).unwrap();
     let names: Vec<String> = granted.split(' ').map(|name| name.trim_start_matches("CAP_").to_lowercase()).collect();
     let set = |names: &[String]| names.iter().fold("--bounding-set=-all".to_owned(), |set, name| set + ",+" + name);
-    let with = |names: &[String], text: &str| {
-        says_and_serves(&Scene::setup("native"), &["setpriv", &set(names), "--inh-caps=-all"], text);
+    let with = |names: &[String], mode: &str, text: &str| {
+        says_and_serves(&Scene::setup(mode), &["setpriv", &set(names), "--inh-caps=-all"], text);
     };
-    with(&names, "on mode=native");
+    for mode in ["native", "generic", "tc"] {
+        with(&names, mode, &format!("on mode={mode}"));
+    }
     for left_out in 0..names.len() {
         let mut fewer = names.clone();
         fewer.remove(left_out);
-        with(&fewer, "cannot be had");
+        with(&fewer, "native", "cannot be had");
     }
 }
 
