@@ -11,7 +11,8 @@
 //!   io ─▶ dataplane ─▶ turn ─▶ auth ─▶ wire   sockets ─▶ forwarding ─▶ decisions ─▶ who ─▶ bytes
 //! ```
 //!
-//! [`load`] stands beside: it measures servers from the outside and uses [`io`], [`auth`] and [`wire`] to do so.
+//! [`load`] and [`probe`] stand beside: they come to servers from the outside, and share what clients share in [`client`]; of
+//! the rest they use [`io`], [`auth`] and [`wire`].
 //!
 //! Arrows may be skipped, never turned round; `tests/architecture.rs` holds the reason beside each.
 //! [`wire`], [`auth`] and [`turn`] are *pure*: time, randomness and keys come in as values, packets and
@@ -46,6 +47,7 @@
 //! | is read by a person running the server | [`admin`] or [`cli`] |
 //! | loads or measures a server, whoever made it | [`load`] |
 //! | finds out why a server does not work for a client | [`probe`] |
+//! | is the same for both of these | [`client`] |
 //! | is a default | [`config`], in the table |
 //! | connects two of the above | [`app`] |
 
@@ -53,6 +55,7 @@ pub mod admin;
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dataplane;
 pub mod io;

@@ -1,12 +1,12 @@
 //! The parts of the load generator that need no server: search, pace, arithmetic, URLs.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+use hairpin::client::target::{Target, Transport};
 use hairpin::io::dtls::SERVED;
 use hairpin::load::meter::{loss, percentiles};
 use hairpin::load::options::{Direction, Sizes};
 use hairpin::load::pace::Pace;
 use hairpin::load::search::{Trial, generator_limited, highest};
-use hairpin::load::target::{Target, Transport};
 use hdrhistogram::Histogram;
 use std::convert::Infallible;
 

@@ -1,9 +1,9 @@
 //! The command line of `bench`.
 
 use super::Output;
+use crate::client::target::Target;
 use crate::config;
 use crate::load::options::{Credentials, Direction, Family, Peer, Relayed, Sizes, Trust, Workload};
-use crate::load::target::Target;
 use crate::load::{Options, SMALLEST, Task};
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};

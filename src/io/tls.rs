@@ -1,5 +1,6 @@
 //! TLS on a stream: certificates by name, protocols by what the client offers.
 
+use crate::wire::alpn;
 use rustls::crypto::ring::{self, cipher_suite as suite};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{AcceptedAlert, ClientHello, NoClientAuth, ResolvesServerCert, WebPkiClientVerifier};
@@ -12,9 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
-
-/// The protocols of RFC 7443.
-pub(super) const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 
 /// Accepts TLS connections with the certificates of the moment.
 pub struct Acceptor {
@@ -193,7 +191,7 @@ impl Current {
         let names = Names::read(all.iter().filter_map(|one| one.cert.first()));
         let plain = config(terms, Arc::new(Certificates { all, names }))?;
         let mut alpn = plain.clone();
-        alpn.alpn_protocols = PROTOCOLS.iter().map(|p| p.to_vec()).collect();
+        alpn.alpn_protocols = alpn::NAMES.iter().map(|p| p.to_vec()).collect();
         Ok(Self { plain: Arc::new(plain), alpn: Arc::new(alpn) })
     }
 }
@@ -221,7 +219,7 @@ impl Greeting {
         };
         self.hello.read_tls(wire)?;
         let Some(accepted) = self.hello.accept().map_err(&mut refused)? else { return Ok(None) };
-        let offers = accepted.client_hello().alpn().is_some_and(|mut list| list.any(|p| PROTOCOLS.contains(&p)));
+        let offers = accepted.client_hello().alpn().is_some_and(|mut list| list.any(|p| alpn::NAMES.contains(&p)));
         accepted.into_connection(self.acceptor.config(offers)).map(Some).map_err(refused)
     }
 }

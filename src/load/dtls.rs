@@ -6,6 +6,6 @@ mod engine;
 mod none;
 
 #[cfg(feature = "dtls")]
-pub(crate) use engine::{Sealed, Settings};
+pub(super) use engine::Sealed;
 #[cfg(not(feature = "dtls"))]
-pub(crate) use none::{Sealed, Settings};
+pub(super) use none::Sealed;

@@ -4,7 +4,8 @@ use super::dtls::Sealed;
 use super::filter;
 use super::plan::Plan;
 use super::stream::Stream;
-use super::target::any;
+use crate::client::is_full;
+use crate::client::target::any;
 use crate::io::sys::set_option;
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
@@ -107,11 +108,6 @@ impl AsRawFd for Link {
             Self::Stream(stream) => stream.as_raw_fd(),
         }
     }
-}
-
-/// The kernel has no room for more at the moment.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
 /// Opens a UDP socket that sends to one address alone.

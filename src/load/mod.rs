@@ -15,7 +15,7 @@ mod campaign;
 mod chart;
 mod client;
 mod crowd;
-pub(crate) mod dtls;
+mod dtls;
 mod ends;
 mod filter;
 mod link;
@@ -32,13 +32,11 @@ pub mod search;
 mod send;
 mod source;
 mod stream;
-pub mod target;
 mod traffic;
 mod trouble;
 mod worker;
 
 pub use options::{Options, Task};
-pub(crate) use stream::settings as tls_settings;
 pub use traffic::SMALLEST;
 
 use campaign::Campaign;

@@ -1,7 +1,7 @@
 //! What is asked for.
 
 use super::mix;
-use super::target::Target;
+use crate::client::target::Target;
 pub use crate::wire::address::Family;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;

@@ -1,10 +1,10 @@
 //! The options, with every name looked up and every default filled in.
 
-use super::dtls;
 use super::options::{Credentials, Options, Peer, Trust, Workload};
-use super::stream::{Tls, settings};
-use super::target::Transport;
+use super::stream::Tls;
 use crate::auth::rest;
+use crate::client::target::Transport;
+use crate::client::{dtls, tls};
 use crate::io::clock;
 use crate::wire::address::Family;
 use rustls_pki_types::ServerName;
@@ -121,7 +121,7 @@ fn tls(options: &Options) -> Result<Tls, String> {
     let name = certified(options);
     let server = ServerName::try_from(name.to_owned());
     let server = server.map_err(|_| format!("{name:?} can be no name of a server; see --tls-name"))?;
-    Ok(Tls { config: Arc::new(settings(roots(options)?)?), name: server })
+    Ok(Tls { config: Arc::new(tls::settings(roots(options)?)?), name: server })
 }
 
 /// Whom to trust by DTLS.

@@ -2,10 +2,11 @@
 
 use super::client::Client;
 use super::ends::Ends;
-use super::link::{Link, is_full};
+use super::link::Link;
 use super::traffic::{Lane, Pick};
 use super::trouble::Stopped;
 use super::worker::Worker;
+use crate::client::is_full;
 use crate::io::sys::{Courier, Parcel};
 use std::io;
 use std::net::SocketAddr;

@@ -3,13 +3,13 @@
 use super::certificate;
 use super::fault::Fault;
 use super::link::Records;
+use crate::client::dtls::{Settings, Wire};
 use crate::io::clock;
 use crate::io::sys::dtls;
-use crate::load::dtls::Settings;
 use openssl::ssl::{ErrorCode, HandshakeError, MidHandshakeSslStream, SslStream};
 use openssl::x509::X509VerifyResult;
 use rustls_pki_types::CertificateDer;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(super) fn shake(
     let ssl = settings.session().map_err(|error| failed(&error))?;
     socket.set_read_timeout(Some(LOOK))?;
     let until = Instant::now() + timeout;
-    let mut result = ssl.connect(Wire(socket));
+    let mut result = ssl.connect(Wire::new(socket));
     loop {
         match result {
             Ok(stream) => return Ok(Box::new(Sealed(stream))),
@@ -70,7 +70,7 @@ struct Sealed(SslStream<Wire>);
 
 impl Records for Sealed {
     fn local(&self) -> io::Result<SocketAddr> {
-        self.0.get_ref().0.local_addr()
+        self.0.get_ref().socket.local_addr()
     }
 
     fn agreed(&self) -> String {
@@ -86,7 +86,7 @@ impl Records for Sealed {
     }
 
     fn receive(&mut self, wait: Duration) -> io::Result<Option<Vec<u8>>> {
-        self.0.get_ref().0.set_read_timeout(Some(wait))?;
+        self.0.get_ref().socket.set_read_timeout(Some(wait))?;
         let mut record = vec![0; RECORD];
         match self.0.ssl_read(&mut record) {
             Ok(count) => {
@@ -97,24 +97,5 @@ impl Records for Sealed {
             Err(error) if error.code() == ErrorCode::ZERO_RETURN => Err(ErrorKind::UnexpectedEof.into()),
             Err(error) => Err(error.into_io_error().unwrap_or_else(io::Error::other)),
         }
-    }
-}
-
-/// A socket as OpenSSL sees it: a datagram for each read and write.
-struct Wire(UdpSocket);
-
-impl Read for Wire {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.0.recv(into)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        self.0.send(datagram)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

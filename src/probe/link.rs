@@ -2,8 +2,8 @@
 
 use super::certificate;
 use super::fault::Fault;
+use crate::client::target::{Transport, any};
 use crate::io::clock;
-use crate::load::target::{Transport, any};
 use crate::wire::stream::{Frame, next};
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use rustls_pki_types::ServerName;

@@ -18,8 +18,8 @@ mod report;
 mod walk;
 
 use crate::auth::rest;
+use crate::client::target::Target;
 use crate::io::clock;
-use crate::load::target::Target;
 use std::path::PathBuf;
 use std::time::Duration;
 

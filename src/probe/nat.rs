@@ -8,7 +8,7 @@ mod lifetime;
 
 use super::client::transaction;
 use super::fault::Fault;
-use crate::load::target::any;
+use crate::client::target::any;
 use client::{Answer, CHANGE_ADDRESS, CHANGE_PORT, Client, TRIES};
 use serde_json::{Value, json};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};

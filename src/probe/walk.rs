@@ -5,9 +5,9 @@ use super::echo::{self, CHANNEL, Peer};
 use super::fault::Fault;
 use super::link::Link;
 use super::{Entry, Options};
-use crate::load::target::Transport;
-use crate::load::tls_settings;
-use crate::wire::{Method, attribute};
+use crate::client::target::Transport;
+use crate::client::tls;
+use crate::wire::{Method, alpn, attribute};
 use rustls::ClientConfig;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path as File;
@@ -17,8 +17,6 @@ use std::time::{Duration, Instant};
 /// Where systems keep the roots that they trust.
 const ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-/// What is offered in the handshake (RFC 7443).
-const PROTOCOLS: [&[u8]; 2] = [b"stun.turn", b"stun.nat-discovery"];
 /// REQUESTED-TRANSPORT: UDP.
 const UDP: u32 = 17 << 24;
 
@@ -81,8 +79,8 @@ fn trust(options: &Options) -> Result<Arc<ClientConfig>, String> {
     if roots.is_none() && !options.insecure {
         return Err("this system has no file of roots; give --ca FILE, or --insecure".to_owned());
     }
-    let mut config = tls_settings(roots)?;
-    config.alpn_protocols = PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+    let mut config = tls::settings(roots)?;
+    config.alpn_protocols = alpn::NAMES.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 
@@ -200,7 +198,7 @@ impl<'a> Walk<'a> {
     /// The port goes through a handshake.
     fn speaks_tls(&self, server: SocketAddr) -> bool {
         let timeout = self.options.timeout;
-        let (Ok(link), Ok(config)) = (Link::open(Transport::Tcp, server, timeout), tls_settings(None)) else {
+        let (Ok(link), Ok(config)) = (Link::open(Transport::Tcp, server, timeout), tls::settings(None)) else {
             return false;
         };
         link.secure(Arc::new(config), &self.entry.target.host, timeout).is_ok()

@@ -3,9 +3,11 @@
 //! Nothing here allocates on its own, remembers anything or knows the time. A view exists only if its
 //! bytes were checked, so an accessor cannot fail. Read [`message`] first, then [`attribute`] and
 //! [`address`]; [`integrity`] and [`writer`] make what they check; [`channel`] and [`stream`] are the
-//! framing of data; [`proxy`] is what may stand before all of it, [`http`] what may stand in its place.
+//! framing of data; [`proxy`] is what may stand before all of it, [`http`] what may stand in its place;
+//! [`alpn`] is what a client calls it before any of it.
 
 pub mod address;
+pub mod alpn;
 pub mod attribute;
 pub mod channel;
 pub mod code;

@@ -2,8 +2,9 @@
 
 use super::{Brought, Engine, Parts, Session};
 use crate::io::sys::{self, dtls};
-use crate::io::tls::{self, BadCertificate, Names, PROTOCOLS, Pair, Terms};
+use crate::io::tls::{self, BadCertificate, Names, Pair, Terms};
 use crate::turn::Path;
+use crate::wire::alpn;
 use openssl::error::ErrorStack;
 use openssl::pkey::{PKey, Private};
 use openssl::ssl::{
@@ -329,17 +330,12 @@ fn blank(terms: &Terms, cookies: &hmac::Key) -> Result<SslContextBuilder, ErrorS
         [now, now.wrapping_sub(1)].iter().any(|slot| hmac::verify(&judges, &client(*slot), shown).is_ok())
     });
     builder.set_alpn_select_callback(|_, offered| {
-        select_next_proto(&protocols(), offered)
-            .filter(|chosen| PROTOCOLS.contains(chosen))
-            .and_then(|chosen| PROTOCOLS.into_iter().find(|one| one == &chosen))
+        select_next_proto(alpn::LIST, offered)
+            .filter(|chosen| alpn::NAMES.contains(chosen))
+            .and_then(|chosen| alpn::NAMES.into_iter().find(|one| one == &chosen))
             .ok_or(AlpnError::NOACK)
     });
     Ok(builder)
-}
-
-/// The protocols of RFC 7443 as ALPN writes them.
-fn protocols() -> Vec<u8> {
-    PROTOCOLS.iter().flat_map(|name| std::iter::once(name.len() as u8).chain(name.iter().copied())).collect()
 }
 
 /// The client whose hello is looked at, as its cookie has it for so long: nobody can show one who does not receive there.

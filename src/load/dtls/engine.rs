@@ -1,59 +1,13 @@
 //! DTLS 1.2 by OpenSSL.
 
+use crate::client::dtls::{Settings, Wire};
 use crate::io::sys::dtls;
-use crate::load::link::is_full;
 use openssl::error::ErrorStack;
-use openssl::ssl::{self, ErrorCode, Ssl, SslContext, SslMethod, SslStream, SslVerifyMode, SslVersion};
+use openssl::ssl::{self, ErrorCode, SslStream};
 use openssl::x509::X509VerifyResult;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::Path;
-
-/// ALPN's list of the protocols of RFC 7443.
-const PROTOCOLS: &[u8] = b"\x09stun.turn\x12stun.nat-discovery";
-
-/// Whom sessions trust, and whom they ask for.
-pub(crate) struct Settings {
-    context: SslContext,
-    host: String,
-}
-
-impl Settings {
-    /// Without a file of roots, everybody is trusted. The certificate must name `host` otherwise.
-    pub(crate) fn new(roots: Option<&Path>, host: &str) -> Result<Self, String> {
-        let context = context(roots).map_err(|error| match roots {
-            Some(file) => format!("{}: {error}: --ca takes a PEM file of roots", file.display()),
-            None => error.to_string(),
-        })?;
-        Ok(Self { context, host: host.to_owned() })
-    }
-
-    /// A session that is still to begin.
-    pub(crate) fn session(&self) -> Result<Ssl, ErrorStack> {
-        let mut ssl = Ssl::new(&self.context)?;
-        match self.host.parse() {
-            Ok(ip) => ssl.param_mut().set_ip(ip)?,
-            Err(_) => {
-                ssl.set_hostname(&self.host)?;
-                ssl.param_mut().set_host(&self.host)?;
-            }
-        }
-        Ok(ssl)
-    }
-}
-
-/// What all sessions have in common.
-fn context(roots: Option<&Path>) -> Result<SslContext, ErrorStack> {
-    let mut builder = SslContext::builder(SslMethod::dtls_client())?;
-    builder.set_min_proto_version(Some(SslVersion::DTLS1_2))?;
-    builder.set_alpn_protos(PROTOCOLS)?;
-    if let Some(file) = roots {
-        builder.set_ca_file(file)?;
-        builder.set_verify(SslVerifyMode::PEER);
-    }
-    Ok(builder.build())
-}
 
 /// A session, perhaps still shaking hands.
 pub(crate) struct Sealed {
@@ -67,7 +21,7 @@ pub(crate) struct Sealed {
 impl Sealed {
     /// Begins a session on a connected socket that never waits.
     pub(crate) fn open(socket: UdpSocket, settings: &Settings) -> io::Result<Self> {
-        let stream = SslStream::new(settings.session()?, Wire { socket, lost: false })?;
+        let stream = SslStream::new(settings.session()?, Wire::new(socket))?;
         let mut sealed = Self { stream, done: false, waiting: Vec::new() };
         sealed.shake()?;
         Ok(sealed)
@@ -148,34 +102,5 @@ impl Drop for Sealed {
 impl AsRawFd for Sealed {
     fn as_raw_fd(&self) -> RawFd {
         self.stream.get_ref().socket.as_raw_fd()
-    }
-}
-
-/// A socket as OpenSSL sees it: a datagram for each read and write.
-struct Wire {
-    socket: UdpSocket,
-    /// The kernel had no room for the last datagram, which is lost then as others are on their way.
-    lost: bool,
-}
-
-impl Read for Wire {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(into)
-    }
-}
-
-impl Write for Wire {
-    fn write(&mut self, datagram: &[u8]) -> io::Result<usize> {
-        match self.socket.send(datagram) {
-            Err(error) if is_full(&error) => {
-                self.lost = true;
-                Ok(datagram.len())
-            }
-            other => other,
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -1,20 +1,9 @@
 //! A build without DTLS, in which no URL asks for it.
 
+use crate::client::dtls::Settings;
 use std::io;
 use std::net::UdpSocket;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::Path;
-
-/// Settings that nobody has.
-#[derive(Debug)]
-pub(crate) enum Settings {}
-
-impl Settings {
-    /// Never succeeds.
-    pub(crate) fn new(_roots: Option<&Path>, _host: &str) -> Result<Self, String> {
-        Err("this build has no DTLS".to_owned())
-    }
-}
 
 /// A session that does not exist.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::super::client::transaction;
 use super::super::fault::Fault;
-use crate::load::target::any;
+use crate::client::target::any;
 use crate::wire::{Class, Message, Method, Writer, address, attribute, value};
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
