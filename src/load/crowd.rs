@@ -182,7 +182,11 @@ impl Worker {
                 client.break_off(&error);
             }
             Source::Data(index) => self.clients[index].lose_data(&error),
-            Source::End(end) => self.ends.iter_mut().for_each(|ends| ends.close(end)),
+            Source::End(end) => {
+                if let Some(ends) = self.built_in.ends() {
+                    ends.close(end);
+                }
+            }
         }
         Ok(())
     }

@@ -1,7 +1,11 @@
 //! Peers: the built-in one of each thread, and the echo on another machine.
 
+use super::ends::Ends;
 use super::filter;
 use super::link::datagram_socket;
+use super::options::{Peer, Relayed};
+use super::plan::Plan;
+use super::source::Source;
 use super::traffic::{DOWN, Tag, UP, WAY_AT};
 use crate::io::sys::{Courier, Datagram, Epoll, Events, Inbox, Parcel, drops, set_option};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -17,13 +21,76 @@ const BUFFER: libc::c_int = 16 << 20;
 /// Datagrams that an echo takes at once.
 const SLOTS: usize = 64;
 
-/// Opens a socket for a built-in peer.
-pub(super) fn open(ip: IpAddr) -> io::Result<(UdpSocket, SocketAddr)> {
+/// The built-in peer of a thread, as what is relayed asks for.
+pub(super) enum BuiltIn {
+    /// There is none, for the peer is on another machine.
+    Absent,
+    /// One socket for all clients.
+    Datagrams {
+        /// The socket.
+        socket: UdpSocket,
+        /// Its drop counter when it was last looked at.
+        drops: u32,
+    },
+    /// The ends of the connections that the server has made.
+    Connections(Ends),
+}
+
+impl BuiltIn {
+    /// Opens what the plan asks for, for so many clients; says whom they talk to.
+    pub(super) fn open(plan: &Plan, clients: usize) -> io::Result<(Self, SocketAddr)> {
+        match (plan.options.peer, plan.options.relayed) {
+            (Peer::Remote(addr), _) => Ok((Self::Absent, addr)),
+            (Peer::BuiltIn(_), Relayed::Udp) => {
+                let socket = sampled_socket(plan.peer)?;
+                let addr = socket.local_addr()?;
+                Ok((Self::Datagrams { socket, drops: 0 }, addr))
+            }
+            (Peer::BuiltIn(_), Relayed::Tcp) => {
+                let (ends, addr) = Ends::listen(plan.peer, clients)?;
+                Ok((Self::Connections(ends), addr))
+            }
+        }
+    }
+
+    /// Has it told when datagrams or connections come.
+    pub(super) fn watch(&self, epoll: &Epoll) -> io::Result<()> {
+        match self {
+            Self::Absent => Ok(()),
+            Self::Datagrams { socket, .. } => epoll.add(socket, Source::Peer.token()),
+            Self::Connections(ends) => epoll.add(&ends.listener, Source::Peer.token()),
+        }
+    }
+
+    /// How many packets the socket has only counted since this was last asked.
+    pub(super) fn uncounted(&mut self) -> io::Result<u64> {
+        let Self::Datagrams { socket, drops: before } = self else { return Ok(0) };
+        let after = drops(socket)?;
+        Ok(u64::from(after.wrapping_sub(std::mem::replace(before, after))))
+    }
+
+    /// The ends of connections, where there are some.
+    pub(super) fn ends(&mut self) -> Option<&mut Ends> {
+        if let Self::Connections(ends) = self { Some(ends) } else { None }
+    }
+
+    /// Connections are relayed.
+    pub(super) fn has_connections(&self) -> bool {
+        matches!(self, Self::Connections(_))
+    }
+
+    /// Something waits to be written.
+    pub(super) fn is_behind(&self) -> bool {
+        matches!(self, Self::Connections(ends) if ends.are_behind())
+    }
+}
+
+/// Opens a socket that reads what is sampled, and only counts the rest.
+fn sampled_socket(ip: IpAddr) -> io::Result<UdpSocket> {
     let socket = datagram_socket(SocketAddr::new(ip, 0))?;
     enlarge(&socket);
     filter::sample_payloads(&socket)?;
-    let addr = socket.local_addr()?;
-    Ok((socket, addr))
+    Ok(socket)
 }
 
 /// Asks for a large receive buffer. Beyond the system's limit that is a right of few, and not needed by all.

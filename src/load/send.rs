@@ -3,6 +3,7 @@
 use super::client::Client;
 use super::ends::Ends;
 use super::link::Link;
+use super::peer::BuiltIn;
 use super::traffic::{Lane, Pick};
 use super::trouble::Stopped;
 use super::worker::Worker;
@@ -30,7 +31,8 @@ impl Worker {
         };
         let most = if stream { STREAM_TURN } else { TURN.max(burst) };
         let up = self.up.pace.due(now).min(most) / burst;
-        let most_down = if self.ends.is_some() { STREAM_TURN } else { PARCELS as u64 * burst };
+        let connections = self.built_in.has_connections();
+        let most_down = if connections { STREAM_TURN } else { PARCELS as u64 * burst };
         let down = self.down.pace.due(now).min(most_down) / burst;
         if stream {
             self.send_frames(up);
@@ -39,7 +41,7 @@ impl Worker {
         } else {
             self.send_singly(up)?;
         }
-        if self.ends.is_some() {
+        if connections {
             self.send_frames_down(down);
         } else {
             self.send_down(down, courier)?;
@@ -78,7 +80,10 @@ impl Worker {
 
     /// Sends bursts from the peer to the relays whose turn it is, all at once.
     fn send_down(&mut self, count: u64, courier: &mut Courier) -> io::Result<()> {
-        let Some(socket) = self.socket.as_ref().filter(|_| count > 0) else { return Ok(()) };
+        let BuiltIn::Datagrams { socket, .. } = &self.built_in else { return Ok(()) };
+        if count == 0 {
+            return Ok(());
+        }
         let burst = self.plan.options.burst;
         let picks: Vec<Pick> = (0..count as usize * burst).map(|_| self.down.pick(self.clock)).collect();
         let clients = &self.clients;
@@ -110,7 +115,7 @@ impl Worker {
 
     /// The same the other way, by the connections that the server has made to the peer.
     fn send_frames_down(&mut self, count: u64) {
-        let Some(ends) = &mut self.ends else { return };
+        let Some(ends) = self.built_in.ends() else { return };
         for _ in 0..count {
             let client = self.down.turn(self.clients.len());
             for _ in 0..self.plan.options.burst {
@@ -122,7 +127,7 @@ impl Worker {
 
     /// Writes what the streams have gathered.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.ends.as_mut().map_or(Ok(()), Ends::flush)?;
+        self.built_in.ends().map_or(Ok(()), Ends::flush)?;
         let (clients, mut result) = (&mut self.clients, Ok(()));
         self.behind.retain(|index| {
             let client = &mut clients[*index];

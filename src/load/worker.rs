@@ -4,12 +4,11 @@
 //! spins while the next packet is due within a millisecond: a thread that slept would measure its own waking up.
 
 use super::client::{CHANNEL, Client, Request};
-use super::ends::Ends;
 use super::link::Link;
 use super::meter::Counts;
-use super::options::{Peer, Relayed, Workload};
+use super::options::Workload;
 use super::pace::Pace;
-use super::peer;
+use super::peer::BuiltIn;
 use super::plan::{Plan, SAMPLES};
 use super::send::PARCELS;
 use super::source::Source;
@@ -17,7 +16,7 @@ use super::traffic::{Clock, DOWN, Heard, Lane, Tag, UP, Wrap, hear};
 use super::trouble::Stopped;
 use crate::io::sys::{Courier, Epoll, Events, drops};
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,10 +46,8 @@ pub(super) struct Worker {
     pub epoll: Epoll,
     /// Room for what is ready.
     pub events: Events,
-    /// The built-in peer's socket, for datagrams.
-    pub socket: Option<UdpSocket>,
-    /// Its connections, where those are relayed.
-    pub ends: Option<Ends>,
+    /// The built-in peer.
+    pub built_in: BuiltIn,
     /// Whom clients talk to.
     pub peer: SocketAddr,
     /// What clients send.
@@ -65,7 +62,6 @@ pub(super) struct Worker {
     pub counts: Counts,
     /// Room for one message.
     pub buffer: Vec<u8>,
-    peer_drops: u32,
     step: u16,
     upkeep: Upkeep,
 }
@@ -93,20 +89,9 @@ impl Worker {
     /// A worker without clients yet.
     pub(super) fn new(plan: &Arc<Plan>, share: usize, clock: Clock) -> io::Result<Self> {
         let epoll = Epoll::new()?;
-        let (socket, ends, peer) = match (plan.options.peer, plan.options.relayed) {
-            (Peer::Remote(addr), _) => (None, None, addr),
-            (Peer::BuiltIn(_), Relayed::Udp) => {
-                let (socket, addr) = peer::open(plan.peer)?;
-                epoll.add(&socket, Source::Peer.token())?;
-                (Some(socket), None, addr)
-            }
-            (Peer::BuiltIn(_), Relayed::Tcp) => {
-                let (ends, addr) = Ends::listen(plan.peer, share)?;
-                epoll.add(&ends.listener, Source::Peer.token())?;
-                (None, Some(ends), addr)
-            }
-        };
-        let down = if ends.is_some() { wrap(plan, peer) } else { Wrap::Bare };
+        let (built_in, peer) = BuiltIn::open(plan, share)?;
+        built_in.watch(&epoll)?;
+        let down = if built_in.has_connections() { wrap(plan, peer) } else { Wrap::Bare };
         let sizes = plan.options.sizes.list();
         let now = Instant::now();
         Ok(Self {
@@ -115,8 +100,7 @@ impl Worker {
             clients: Vec::with_capacity(share),
             epoll,
             events: Events::new(256),
-            socket,
-            ends,
+            built_in,
             peer,
             up: Lane::new(wrap(plan, peer), UP, &sizes),
             down: Lane::new(down, DOWN, &sizes),
@@ -124,7 +108,6 @@ impl Worker {
             behind: Vec::new(),
             counts: Counts::default(),
             buffer: vec![0; 1 << 16],
-            peer_drops: 0,
             step: 0,
             upkeep: Upkeep { refreshed: now, looked: now, next: share },
         })
@@ -167,7 +150,7 @@ impl Worker {
         for client in &mut self.clients {
             client.drops = if client.link.is_datagram() { drops(&client.link)? } else { 0 };
         }
-        self.peer_drops = self.socket.as_ref().map(drops).transpose()?.unwrap_or(0);
+        self.built_in.uncounted()?;
         (self.step, self.counts) = (order.step, Counts::default());
         let now = self.clock.now();
         let (up, down) = self.shares();
@@ -190,7 +173,7 @@ impl Worker {
     fn rest(&self, now: u64) -> Duration {
         let rests = [self.up.pace.rest(now), self.down.pace.rest(now)];
         let rest = rests.into_iter().flatten().min().unwrap_or(0) / 1_000_000;
-        let behind = !self.behind.is_empty() || self.ends.as_ref().is_some_and(Ends::are_behind);
+        let behind = !self.behind.is_empty() || self.built_in.is_behind();
         if !behind { Duration::from_millis(rest.min(10)) } else { Duration::ZERO }
     }
 
@@ -206,7 +189,7 @@ impl Worker {
     /// Takes what has come to a socket.
     pub(super) fn take_from(&mut self, source: Source) -> io::Result<()> {
         match source {
-            Source::Peer if self.ends.is_some() => self.accept(),
+            Source::Peer if self.built_in.has_connections() => self.accept(),
             Source::Peer => self.receive_peer(),
             Source::Client(index) | Source::Data(index) => self.receive_client(index, source),
             Source::End(end) => self.receive_end(end).or_else(|error| self.forgive(end, error)),
@@ -215,7 +198,7 @@ impl Worker {
 
     /// The end of a stranger's connection is no business of the measurement.
     fn forgive(&mut self, end: usize, error: io::Error) -> io::Result<()> {
-        match &mut self.ends {
+        match self.built_in.ends() {
             Some(ends) if !ends.is_known(end) => {
                 ends.close(end);
                 Ok(())
@@ -254,7 +237,7 @@ impl Worker {
 
     /// Takes the connections that the server has made.
     fn accept(&mut self) -> io::Result<()> {
-        let Some(ends) = &mut self.ends else { return Ok(()) };
+        let Some(ends) = self.built_in.ends() else { return Ok(()) };
         while let Some(end) = ends.accept()? {
             if let Some(stream) = ends.stream(end) {
                 self.epoll.add(stream, Source::End(end).token())?;
@@ -266,10 +249,10 @@ impl Worker {
     /// Takes what has come by a connection that the server has made.
     fn receive_end(&mut self, end: usize) -> io::Result<()> {
         for count in 0.. {
-            let Some(stream) = self.ends.as_mut().and_then(|ends| ends.stream(end)) else { break };
+            let Some(stream) = self.built_in.ends().and_then(|ends| ends.stream(end)) else { break };
             let buffer = &mut self.buffer;
             let Some(len) = (if count < BATCH { stream.receive(buffer)? } else { stream.take(buffer)? }) else { break };
-            match (hear(&self.buffer[..len]), &mut self.ends) {
+            match (hear(&self.buffer[..len]), self.built_in.ends()) {
                 (Heard::Packet(tag), _) => self.take(tag),
                 (_, Some(ends)) => ends.greet(end, &self.buffer[..len])?,
                 (_, None) => {}
@@ -281,7 +264,7 @@ impl Worker {
     /// Takes what has come to the peer.
     fn receive_peer(&mut self) -> io::Result<()> {
         for _ in 0..BATCH {
-            let Some(socket) = &self.socket else { break };
+            let BuiltIn::Datagrams { socket, .. } = &self.built_in else { break };
             match socket.recv(&mut self.buffer) {
                 Ok(len) => {
                     if let Some(tag) = Tag::of_payload(&self.buffer[..len]) {
@@ -331,11 +314,7 @@ impl Worker {
                 client.drops = after;
             }
         }
-        if let Some(socket) = &self.socket {
-            let after = drops(socket)?;
-            self.counts.received += u64::from(after.wrapping_sub(self.peer_drops));
-            self.peer_drops = after;
-        }
+        self.counts.received += self.built_in.uncounted()?;
         Ok(())
     }
 
