@@ -189,6 +189,45 @@ fn connections_are_relayed() {
 }
 
 #[test]
+fn a_stranger_who_greets_as_a_client_does_not_take_its_place() {
+    let (server, peer) = (Setup::new().start(), own_address());
+    let strangers = std::thread::spawn(move || {
+        let addr = eventually("the built-in peer listens", || listening_at(peer));
+        // The first client's number: without what only a client knows, and with something else in its place.
+        let greetings = [vec![0x40, 0, 0, 4, 0, 0, 0, 0], [&[0x40, 0, 0, 20][..], &[0; 20]].concat()];
+        let greet = |greeting: Vec<u8>| {
+            let mut stream = TcpStream::connect(addr).unwrap();
+            stream.write_all(&greeting).unwrap();
+            stream
+        };
+        greetings.map(greet).map(|mut stream| {
+            let mut heard = Vec::new();
+            // It ends with the generator, in whatever way.
+            _ = stream.read_to_end(&mut heard);
+            heard
+        })
+    });
+    let flags = format!("--relayed tcp --peer-address {peer} --threads 1");
+    let document = relays(&format!("turn:{}?transport=tcp", server.addr), &flags);
+    assert_eq!(number(&document, "/result/loss_percent"), 0.0, "{document:#}");
+    assert_eq!(strangers.join().unwrap(), [Vec::<u8>::new(), Vec::new()], "nobody greets them back");
+}
+
+/// Where somebody listens for connections to an address.
+fn listening_at(ip: Ipv4Addr) -> Option<SocketAddr> {
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // "0: 0100007F:1F90 00000000:0000 0A": 0A is LISTEN, and the address is in the order of this machine.
+    let of_line = |line: &str| {
+        let (local, state) = (line.split_whitespace().nth(1)?, line.split_whitespace().nth(3)?);
+        let (addr, port) = local.split_once(':')?;
+        let addr = Ipv4Addr::from(u32::from_str_radix(addr, 16).ok()?.to_ne_bytes());
+        let port = u16::from_str_radix(port, 16).ok()?;
+        (state == "0A" && addr == ip).then_some(SocketAddr::from((addr, port)))
+    };
+    sockets.lines().skip(1).find_map(of_line)
+}
+
+#[test]
 fn allocations_with_a_connection_are_made_and_deleted() {
     let server = Setup::new().start();
     let flags = "--workload allocate --clients 20 --json --user alice --relayed tcp";

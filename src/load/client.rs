@@ -198,7 +198,8 @@ impl Client {
     /// Writes a request.
     fn write(&self, request: Request, id: &[u8; 12], plan: &Plan, peer: SocketAddr) -> Vec<u8> {
         if request == Request::Greet {
-            return [channel::header(CHANNEL, 4), self.number.to_be_bytes()].concat();
+            let greeting = [self.number.to_be_bytes().as_slice(), &plan.secret].concat();
+            return [channel::header(CHANNEL, greeting.len()).as_slice(), &greeting].concat();
         }
         let mut out = Vec::with_capacity(256);
         let indications = plan.options.indications;

@@ -12,30 +12,37 @@ pub(super) struct Ends {
     ends: Vec<Option<End>>,
     /// The end of each client that has greeted.
     of: Vec<Option<usize>>,
+    /// What a client's greeting ends with.
+    secret: Secret,
     /// Ends that have something to write.
     behind: Vec<usize>,
 }
+
+/// What only the clients of this run know: whoever else reaches the port has no client's place to take.
+pub(super) type Secret = [u8; 16];
 
 /// One connection.
 struct End {
     stream: Stream,
     is_behind: bool,
+    /// It has greeted, so that it is one of ours and no stranger's.
+    is_known: bool,
 }
 
 impl Ends {
-    /// Listens at a port of its own, for so many clients; says at which.
-    pub(super) fn listen(ip: IpAddr, clients: usize) -> io::Result<(Self, SocketAddr)> {
+    /// Listens at a port of its own, for so many clients who know the secret; says at which.
+    pub(super) fn listen(ip: IpAddr, clients: usize, secret: Secret) -> io::Result<(Self, SocketAddr)> {
         let listener = TcpListener::bind((ip, 0))?;
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
-        Ok((Self { listener, ends: Vec::new(), of: vec![None; clients], behind: Vec::new() }, addr))
+        Ok((Self { listener, ends: Vec::new(), of: vec![None; clients], secret, behind: Vec::new() }, addr))
     }
 
     /// Takes the next connection that has been made, if there is one; says which it is.
     pub(super) fn accept(&mut self) -> io::Result<Option<usize>> {
         match self.listener.accept() {
             Ok((socket, _)) => {
-                self.ends.push(Some(End { stream: Stream::accepted(socket)?, is_behind: false }));
+                self.ends.push(Some(End { stream: Stream::accepted(socket)?, is_behind: false, is_known: false }));
                 Ok(Some(self.ends.len() - 1))
             }
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
@@ -50,20 +57,28 @@ impl Ends {
 
     /// Takes a greeting, and greets back.
     pub(super) fn greet(&mut self, end: usize, greeting: &[u8]) -> io::Result<()> {
-        let number = ChannelData::parse(greeting).ok().and_then(|frame| frame.body.try_into().ok());
-        let Some(client) = number.map(u32::from_be_bytes).map(|number| number as usize) else { return Ok(()) };
-        let (Some(place), Some(stream)) = (self.of.get_mut(client), self.ends.get_mut(end).and_then(Option::as_mut))
+        let Some(client) = ChannelData::parse(greeting).ok().and_then(|frame| self.greeted(frame.body)) else {
+            return Ok(());
+        };
+        let (Some(place), Some(known)) = (self.of.get_mut(client), self.ends.get_mut(end).and_then(Option::as_mut))
         else {
             return Ok(());
         };
         *place = Some(end);
-        stream.stream.push(greeting);
-        stream.stream.flush()
+        known.is_known = true;
+        known.stream.push(greeting);
+        known.stream.flush()
     }
 
-    /// A connection has greeted, so that it is one of ours and no stranger's.
+    /// The client that greets so, if it is one of this run.
+    fn greeted(&self, greeting: &[u8]) -> Option<usize> {
+        let number: [u8; 4] = greeting.strip_suffix(&self.secret)?.try_into().ok()?;
+        Some(u32::from_be_bytes(number) as usize)
+    }
+
+    /// A connection has greeted.
     pub(super) fn is_known(&self, end: usize) -> bool {
-        self.of.contains(&Some(end))
+        self.ends.get(end).and_then(Option::as_ref).is_some_and(|end| end.is_known)
     }
 
     /// Adds a frame to what is written to a client; false if it has no end, and nothing can be sent.

@@ -47,7 +47,7 @@ impl BuiltIn {
                 Ok((Self::Datagrams { socket, drops: 0 }, addr))
             }
             (Peer::BuiltIn(_), Relayed::Tcp) => {
-                let (ends, addr) = Ends::listen(plan.peer, clients)?;
+                let (ends, addr) = Ends::listen(plan.peer, clients, plan.secret)?;
                 Ok((Self::Connections(ends), addr))
             }
         }

@@ -1,5 +1,6 @@
 //! The options, with every name looked up and every default filled in.
 
+use super::ends::Secret;
 use super::options::{Credentials, Options, Peer, Trust, Workload};
 use super::stream::Tls;
 use crate::auth::rest;
@@ -7,6 +8,7 @@ use crate::client::target::Transport;
 use crate::client::{dtls, tls};
 use crate::io::clock;
 use crate::wire::address::Family;
+use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::ServerName;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -30,6 +32,8 @@ pub(super) struct Plan {
     pub user: (String, String),
     /// Where the built-in peers are, if there are any.
     pub peer: IpAddr,
+    /// What clients show the built-in peers.
+    pub secret: Secret,
     /// For TLS: whom to trust.
     pub tls: Option<Tls>,
     /// For DTLS: the same.
@@ -48,7 +52,8 @@ impl Plan {
         let dtls = over(Transport::Dtls).map(dtls).transpose()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = options.threads.unwrap_or(cores.saturating_sub(1)).clamp(1, options.clients);
-        Ok(Self { server, user: user(options.credentials.as_ref()), peer, tls, dtls, threads, options })
+        let (user, secret) = (user(options.credentials.as_ref()), secret()?);
+        Ok(Self { server, user, peer, secret, tls, dtls, threads, options })
     }
 
     /// How often each packet is relayed.
@@ -127,6 +132,13 @@ fn tls(options: &Options) -> Result<Tls, String> {
 /// Whom to trust by DTLS.
 fn dtls(options: &Options) -> Result<dtls::Settings, String> {
     dtls::Settings::new(roots(options)?, certified(options))
+}
+
+/// What nobody else knows.
+fn secret() -> Result<Secret, String> {
+    let mut secret = Secret::default();
+    SystemRandom::new().fill(&mut secret).map_err(|_| "the system gives no random bytes".to_owned())?;
+    Ok(secret)
 }
 
 /// Name and password of the clients.

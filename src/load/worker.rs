@@ -253,9 +253,9 @@ impl Worker {
             let buffer = &mut self.buffer;
             let Some(len) = (if count < BATCH { stream.receive(buffer)? } else { stream.take(buffer)? }) else { break };
             match (hear(&self.buffer[..len]), self.built_in.ends()) {
-                (Heard::Packet(tag), _) => self.take(tag),
+                (Heard::Packet(tag), Some(ends)) if ends.is_known(end) => self.take(tag),
+                (Heard::Packet(_), _) | (_, None) => {}
                 (_, Some(ends)) => ends.greet(end, &self.buffer[..len])?,
-                (_, None) => {}
             }
         }
         Ok(())
