@@ -22,7 +22,7 @@ pub struct Task {
     pub json: bool,
 }
 
-/// Asks, and prints the answer.
+/// Asks, and prints the answer: also what was learnt or done before it went wrong.
 ///
 /// # Errors
 /// What went wrong, and what to do.
@@ -30,11 +30,16 @@ pub fn run(task: &Task) -> Result<(), String> {
     let answer = ask(&task.socket, &task.request).map_err(|error| explain(&task.socket, &error))?;
     let value: Value = serde_json::from_slice(&answer)
         .map_err(|_| format!("{}: what answers there is no hairpin, or has been stopped", task.socket.display()))?;
-    if let Some(error) = value.get("error").and_then(Value::as_str) {
-        return Err(error.to_owned());
+    let error = value.get("error").and_then(Value::as_str);
+    if error.is_none() || value.as_object().is_some_and(|fields| fields.len() > 1) {
+        let json = || String::from_utf8_lossy(&answer).into_owned();
+        print(&if task.json { json() } else { show::answer(&task.request, &value) })?;
     }
-    let text =
-        if task.json { String::from_utf8_lossy(&answer).into_owned() } else { show::answer(&task.request, &value) };
+    error.map_or(Ok(()), |error| Err(error.to_owned()))
+}
+
+/// Writes to standard output.
+fn print(text: &str) -> Result<(), String> {
     match io::stdout().write_all(text.as_bytes()) {
         // If nobody reads it any more, there is nobody to tell.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(format!("the answer cannot be written: {error}")),

@@ -128,21 +128,29 @@ async fn act(request: &Request, desk: &Desk, to: &mut (impl AsyncWriteExt + Unpi
         Request::Metrics => say(to, &json!({ "metrics": metrics::write(&desk.status()) })).await,
         Request::Sessions(whom) => list(whom, desk, to).await,
         Request::Kick(whom) => match desk.kick(whom).await {
-            Ok(ended) => say(to, &json!({ "ended": ended })).await,
-            Err(text) => say(to, &json!({ "error": text })).await,
+            (ended, Ok(())) => say(to, &json!({ "ended": ended })).await,
+            (ended, Err(text)) => {
+                say(to, &json!({ "ended": ended, "error": format!("not all were asked: {text}") })).await
+            }
         },
     }
 }
 
-/// Writes a list of allocations as they come in, page by page: there may be more than should be held at once. A worker
-/// that does not answer ends it in the middle.
+/// Writes a list of allocations as they come in, page by page: there may be more than should be held at once. Where a
+/// worker does not answer it ends, and says so.
 async fn list(whom: &Whom, desk: &Desk, to: &mut (impl AsyncWriteExt + Unpin)) -> io::Result<()> {
     write(to, "{\"sessions\":[").await?;
     let mut comma = "\n";
     for worker in 0..desk.workers() {
         let mut from = Some(0);
         while let Some(place) = from {
-            let (some, next) = desk.sessions(worker, whom, place).await.map_err(io::Error::other)?;
+            let (some, next) = match desk.sessions(worker, whom, place).await {
+                Ok(page) => page,
+                Err(text) => {
+                    let error = Value::from(format!("the list is not whole: {text}"));
+                    return write(to, &format!("],\"error\":{error}}}\n")).await;
+                }
+            };
             let mut text = String::new();
             for session in some {
                 text.push_str(&format!("{comma}{session}"));

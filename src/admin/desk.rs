@@ -67,36 +67,38 @@ impl Desk {
         Ok((page.sessions.iter().map(|session| sessions::to_json(session, in_kernel(session))).collect(), page.next))
     }
 
-    /// Ends the allocations of those who are meant; how many these were.
-    ///
-    /// # Errors
-    /// A worker does not answer.
-    pub async fn kick(&self, whom: &Whom) -> Result<usize, String> {
+    /// Ends the allocations of those who are meant; how many these were, and why not all if a worker does not answer.
+    pub async fn kick(&self, whom: &Whom) -> (usize, Result<(), String>) {
         let mut ended = 0;
+        let result = self.kick_all(whom, &mut ended).await;
+        tracing::info!(allocations = ended, "kick: allocations ended");
+        tracing::debug!(?whom, "kick: whose these were");
+        (ended, result)
+    }
+
+    /// Asks all workers until none has anything to end, and counts what they have ended.
+    async fn kick_all(&self, whom: &Whom, ended: &mut usize) -> Result<(), String> {
         // Allocations may move from worker to worker meanwhile.
         for _ in 0..ROUNDS {
-            let now = self.kick_once(whom).await?;
-            ended += now;
-            if now == 0 {
+            let before = *ended;
+            self.kick_once(whom, ended).await?;
+            if *ended == before {
                 break;
             }
         }
-        tracing::info!(allocations = ended, "kick: allocations ended");
-        tracing::debug!(?whom, "kick: whose these were");
-        Ok(ended)
+        Ok(())
     }
 
-    async fn kick_once(&self, whom: &Whom) -> Result<usize, String> {
-        let mut ended = 0;
+    async fn kick_once(&self, whom: &Whom, ended: &mut usize) -> Result<(), String> {
         for worker in 0..self.commons.workers() {
             let mut from = Some(0);
             while let Some(place) = from {
                 let (some, next) = self.commons.end(worker, whom.clone(), place).await.ok_or_else(|| silent(worker))?;
-                ended += some;
+                *ended += some;
                 from = next;
             }
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// How many workers there are to ask.
@@ -118,5 +120,5 @@ impl Desk {
 
 /// A worker does not answer.
 fn silent(worker: usize) -> String {
-    format!("worker {worker} does not answer; what was done before stays done, and the log may say more")
+    format!("worker {worker} does not answer; the log may say more")
 }

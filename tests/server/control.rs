@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::harness::*;
+use crate::stopped::Stopped;
 use serde_json::{Value, json};
 use socket2::{Domain, SockAddr, Socket, Type};
 use std::io::{Read, Write};
@@ -345,6 +346,48 @@ fn crowds_are_shown_and_kicked() {
     assert_eq!(kick(&path, &["--user", ALICE.0]), 250);
     assert!(sessions(&path, &[]).is_empty());
     assert_eq!(clients[249].refresh(600), Some(437));
+}
+
+/// Asks with a command of which not all can be done: what it prints, and what it complains of.
+fn half_done(path: &Path, arguments: &[&str]) -> (String, String) {
+    let (code, out, said) = finish(&[arguments, &["--socket", path.to_str().unwrap()]].concat());
+    assert_eq!(code, 2, "{out}{said}");
+    (out, said)
+}
+
+/// A worker that hangs is named; what the others had, and what they have ended, is told all the same.
+#[test]
+fn a_worker_that_does_not_answer_is_named_and_the_rest_is_told() {
+    if !Stopped::allowed() {
+        return lacks(&name(), "the right to trace a child (ptrace)");
+    }
+    if !std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1) {
+        return lacks(&name(), "two cores, as there are no more workers than cores");
+    }
+    let (_folder, path) = place();
+    let server = setup(&path).set("workers", "2").start();
+    let mut clients: Vec<Client> = (0..24).map(|_| server.alice()).collect();
+    clients.iter_mut().for_each(|client| _ = client.allocate());
+    // The workers have places as they come. If the first one stands still, nothing can be told; then it is the other's turn.
+    let (_stopped, told) = ["hairpin-0", "hairpin-1"]
+        .into_iter()
+        .find_map(|name| {
+            let stopped = Stopped::thread(&server.child, name);
+            let (out, said) = half_done(&path, &["sessions", "--json"]);
+            assert!(
+                said.starts_with("error: the list is not whole: worker ") && said.contains("does not answer"),
+                "{said}"
+            );
+            let answer: Value = serde_json::from_str(&out).unwrap();
+            let told = answer["sessions"].as_array().unwrap().len();
+            (told > 0).then_some((stopped, told))
+        })
+        .expect("one of them is not the first");
+    assert!(told < 24, "the other one has some too");
+    let (out, said) = half_done(&path, &["kick", "--all"]);
+    assert!(out.starts_with(&format!("{told} allocation")) && out.ends_with(" ended"), "{out}");
+    assert!(said.starts_with("error: not all were asked: worker 1 does not answer"), "{said}");
+    server.err.wait_for(&format!("kick: allocations ended allocations={told}"));
 }
 
 /// Nobody is kicked by a slip of the keyboard.

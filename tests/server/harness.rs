@@ -54,11 +54,17 @@ pub fn requires(test: &str, needs: &[Need]) -> bool {
         Need::Dtls if !hairpin::io::dtls::SERVED => Some("a build with `--features dtls`"),
         _ => None,
     });
-    let Some(what) = missing else { return true };
+    if let Some(what) = missing {
+        lacks(test, what);
+    }
+    missing.is_none()
+}
+
+/// Says that a test needs what this machine does not have.
+pub fn lacks(test: &str, what: &str) {
     assert!(std::env::var("HAIRPIN_REQUIRE").as_deref() != Ok("all"), "{test}: needs {what}");
     // Past the capture of the test runner: what was not tested should be seen.
     _ = writeln!(std::io::stderr(), "skipped: {test}: needs {what}");
-    false
 }
 
 /// The name of the test that runs, for [`requires`].

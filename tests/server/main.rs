@@ -28,6 +28,7 @@ mod refusals;
 mod roaming;
 mod runs;
 mod space;
+mod stopped;
 mod streams;
 mod tcp;
 mod tls;
