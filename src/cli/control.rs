@@ -28,7 +28,11 @@ pub(super) fn subcommands() -> [Command; 4] {
             .arg(Arg::new("all").long("all").action(ArgAction::SetTrue).help("Everybody"))
             .group(ArgGroup::new("whom").args(whom).required(true)),
     ]
-    .map(|command| command.args(common()))
+    .map(|command| {
+        // What metrics do not have is known all the same, so that the remedy can be told.
+        let unknown = command.get_name() == "metrics";
+        command.args(common()).mut_arg("json", |json| json.hide(unknown))
+    })
 }
 
 /// Describes the flags that say whose allocations are meant.
@@ -69,15 +73,21 @@ pub(super) fn is(name: &str) -> bool {
 
 /// Reads one; the exit code if it cannot be done.
 pub(super) fn read(name: &str, matches: &ArgMatches, sources: &Sources, output: &mut Output<'_>) -> Result<Task, u8> {
+    let json = matches.get_flag("json");
     let request = match name {
+        "metrics" if json => return Err(output.complain(NO_JSON)),
         "metrics" if matches.get_flag("list") => return Err(output.say(&metrics::page())),
         "metrics" => Request::Metrics,
         "sessions" => Request::Sessions(whom(matches)),
         "kick" => Request::Kick(whom(matches)),
         _ => Request::Status,
     };
-    Ok(Task { socket: socket(matches, sources, output)?, request, json: matches.get_flag("json") })
+    Ok(Task { socket: socket(matches, sources, output)?, request, json })
 }
+
+/// Why metrics are no JSON.
+const NO_JSON: &str =
+    "error: metrics have a format of their own, OpenMetrics; for the same numbers as JSON ask `hairpin status --json`";
 
 /// The control socket: that of the flag, else that of the configuration.
 fn socket(matches: &ArgMatches, sources: &Sources, output: &mut Output<'_>) -> Result<PathBuf, u8> {

@@ -29,6 +29,16 @@ fn short_letters_may_stand_together() {
 }
 
 #[test]
+fn metrics_are_no_json_and_the_command_says_what_is() {
+    for line in ["metrics --json", "metrics --list --json"] {
+        let answer = hairpin(line);
+        assert_eq!((answer.code, answer.out.as_str()), (1, ""));
+        assert_says(&[answer.err], "as JSON ask `hairpin status --json`");
+    }
+    assert!(!hairpin("metrics --help").out.contains("--json"));
+}
+
+#[test]
 fn no_configuration_file_means_none() {
     assert_eq!(runs("-n -c /nonexistent").auth.realm, "hairpin");
 }
