@@ -1,6 +1,6 @@
 //! What is wrong or risky with a configuration as a whole.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use crate::auth::key::{NotAllowed, Part, opaque_string};
@@ -79,6 +79,7 @@ impl Config {
             "neither STUN nor TURN is served; leave protocol.stun or protocol.turn on",
         );
         self.discovery(&mut review);
+        self.metrics(&mut review);
         review
     }
 
@@ -99,6 +100,16 @@ impl Config {
             "relay.external",
             "one public address stands for both of discovery's; give PUBLIC/LOCAL for each, or turn protocol.discovery off",
         );
+    }
+
+    /// Checks that metrics have a port that no client comes to.
+    fn metrics(&self, review: &mut Review) {
+        let Some(at) = self.admin.metrics else { return };
+        let taken = self.listen.iter().find(|one| (one.tcp || one.tls) && overlap(at, one.addr));
+        if let Some(Listener { addr, .. }) = taken {
+            let text = format!("{at} is taken: clients are served at TCP {addr}; give another port");
+            review.errors.push(Remark::about("admin.metrics", text));
+        }
     }
 
     /// Checks that something is listened to, once.
@@ -203,6 +214,16 @@ impl Config {
 fn collide(a: &Listener, b: &Listener) -> bool {
     let streams = (a.tcp || a.tls) && (b.tcp || b.tls);
     a.addr == b.addr && (streams || ((a.udp || a.dtls) && (b.udp || b.dtls)))
+}
+
+/// Returns whether the port of metrics is that of a listener, at an address of both. For metrics `[::]` is every address of
+/// either family, for a listener it is every one of IPv6.
+fn overlap(metrics: SocketAddr, listener: SocketAddr) -> bool {
+    let (ip, other) = (metrics.ip(), listener.ip());
+    let either = ip.is_unspecified() || other.is_unspecified();
+    let both_families = ip.is_unspecified() && ip.is_ipv6();
+    let meet = ip == other || both_families || (either && ip.is_ipv4() == other.is_ipv4());
+    meet && metrics.port() == listener.port()
 }
 
 /// Why DTLS is refused.

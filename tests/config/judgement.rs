@@ -84,6 +84,38 @@ fn listeners_given_twice_are_an_error() {
 }
 
 #[test]
+fn metrics_need_a_port_that_no_client_comes_to() {
+    let at = |metrics: &str, rest: &str| format!("admin.metrics = \"{metrics}\"\n{rest}");
+    let one = "listen.addresses = \"192.0.2.1\"\n";
+    let six = "listen.addresses = \"2001:db8::1\"\n";
+    let anywhere = "listen.addresses = \"::\"\n";
+    for (metrics, rest) in [
+        ("127.0.0.1:3478", ""),
+        (":3478", one),
+        ("0.0.0.0:3478", one),
+        ("192.0.2.1:3478", one),
+        (":3478", six),
+        ("[::1]:3478", anywhere),
+        ("192.0.2.1:3479", &format!("{one}listen.extra = \"tcp://192.0.2.1:3479\"\n")),
+    ] {
+        error(&at(metrics, rest), "admin.metrics: ");
+    }
+    error(
+        &at("127.0.0.1:3478", ""),
+        "t.toml:1:7: admin.metrics: 127.0.0.1:3478 is taken: clients are served at TCP 0.0.0.0:3478; give another port",
+    );
+    for (metrics, rest) in [
+        ("127.0.0.1:9641", ""),
+        ("127.0.0.1:3478", one),
+        ("0.0.0.0:3478", six),
+        ("127.0.0.1:3478", anywhere),
+        (":3478", "listen.tcp = false\n"),
+    ] {
+        good("t.toml", &at(metrics, rest));
+    }
+}
+
+#[test]
 fn listeners_behind_proxies_need_proxies_and_proxies_need_listeners() {
     let behind = "proxy.from = [\"10.0.0.7\", \"2001:db8::/64\"]\n";
     error("proxy.port = 443\n", "proxy.from: nobody could connect");
