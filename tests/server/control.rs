@@ -225,7 +225,7 @@ fn a_server_that_is_stopped_is_told_from_none() {
     assert!(code != 0 && err.contains("another server answers there"), "{code} {err}");
 }
 
-/// What limits refuse is counted.
+/// What limits refuse is counted, and the help of the metric says so.
 #[test]
 fn refused_connections_are_counted() {
     let (_folder, path) = place();
@@ -235,6 +235,9 @@ fn refused_connections_are_counted() {
     first.binding();
     assert_eq!(Client::tcp(server.addr).hear(), crate::client::Heard::End);
     assert_eq!(refused(), before + 1);
+    let metrics = command_at(&path, &["metrics"]);
+    let help = metrics.lines().find(|line| line.starts_with("# HELP hairpin_dropped_packets ")).unwrap();
+    assert!(help.contains("source_rate") && help.contains("connections and handshakes that a limit refused"), "{help}");
 }
 
 /// The sessions that a server shows, with these flags.
