@@ -220,6 +220,8 @@ reasons! {
     NoAllocation = "no_allocation";
     /// Data for a client whose connection has ended, and that has not come back with its ticket yet.
     NoClient = "no_client";
+    /// A record of DTLS on a 5-tuple that has no session, and that begins none.
+    NoSession = "no_session";
     /// Data for a channel that is not bound.
     NoChannel = "no_channel";
     /// Data to or from a peer without permission.

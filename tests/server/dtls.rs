@@ -2,6 +2,7 @@
 
 use crate::certificates::*;
 use crate::client::{Client, Heard, Records};
+use crate::control::{json_at, place, setup};
 use crate::harness::*;
 use crate::proxy::binary;
 use crate::roaming;
@@ -655,6 +656,19 @@ fn hello_with(cookie: &[u8]) -> Vec<u8> {
 fn hello_verify(datagram: &[u8]) -> &[u8] {
     assert_eq!((datagram[0], datagram[13]), (22, 3), "{datagram:02x?}");
     &datagram[28..]
+}
+
+/// DEMUX-011: what a client goes on to send when its session has ended is counted as that.
+#[test]
+fn a_record_of_a_session_that_never_was_is_counted_as_one() {
+    let ((folder, path), authority) = (place(), Authority::new());
+    let server = setup(&path).certificates(&[authority.issue(&folder, "first", NAME)]).start();
+    let socket = Wire::to(server.addr).socket;
+    socket.send(&[&[23, 0xFE, 0xFD, 0, 1, 0, 0, 0, 0, 0, 1, 0, 40][..], &[0x5A; 40]].concat()).unwrap();
+    let drops = || json_at(&path, &["status"])["drops"]["user_space"].clone();
+    // Workers leave their numbers a few times in a second.
+    let drops = eventually("it is counted", || Some(drops()).filter(|drops| drops["no_session"] == 1));
+    assert_eq!(drops.get("unknown_protocol").and_then(serde_json::Value::as_u64).unwrap_or(0), 0, "{drops}");
 }
 
 /// TLS-003, SEC-36, DEMUX-011: a hundred thousand hellos from as many addresses, and records of sessions that never were,

@@ -12,7 +12,7 @@ impl Worker {
         let (Some(dtls), now) = (&mut self.dtls, self.now.time) else { return };
         let mut brought = std::mem::take(&mut self.brought);
         if !dtls.hear(path, self.inbox.part(start, len), now, &mut brought) {
-            self.server.count_drop(Reason::UnknownProtocol);
+            self.server.count_drop(Reason::NoSession);
         }
         self.answer_record(path, &mut brought);
         brought.clear();
