@@ -1,5 +1,6 @@
 //! Judges the credentials of one request: long-term ones (RFC 8489 §9.2.4), and access tokens (RFC 7635 §7).
 
+use super::credentials::LONGEST_NAME;
 use super::key::{Algorithm, Key};
 use super::nonce::{Judgement, Nonces};
 use super::token::Tokens;
@@ -7,9 +8,6 @@ use super::{Claim, Credentials, Owner, Standing, unquoted};
 use crate::wire::{Message, attribute, integrity, value};
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// The longest USERNAME that is read (RFC 8489 §14.3).
-const LONGEST_NAME: usize = 763;
 
 /// Which integrity attribute an answer carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
