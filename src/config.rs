@@ -3,7 +3,8 @@
 //! [`Config`] is plain data. [`Sources::load`] makes one from a file (TOML or coturn's), the environment
 //! and the command line. Every reader and writer works from one table of keys. To read on: `table` (every
 //! key), `load` (from sources to a configuration), `native` and `coturn` (the two formats), `options` (the
-//! options of coturn that are no key), `check` (what is wrong or risky as a whole).
+//! options of coturn that are no key), `draft` with `listen` and `users` (what follows from the keys), `check` (what is
+//! wrong or risky as a whole).
 
 pub(crate) mod admin;
 mod alternate;
@@ -15,6 +16,7 @@ mod host;
 mod ice;
 pub(crate) mod key;
 pub(crate) mod kind;
+mod listen;
 mod load;
 mod native;
 mod near;
@@ -24,6 +26,7 @@ mod realm;
 mod report;
 pub(crate) mod setting;
 pub(crate) mod table;
+mod users;
 mod value;
 mod write;
 
@@ -31,17 +34,21 @@ use crate::auth::peers::Range;
 use crate::auth::token::Cipher;
 use crate::io::tls::Suite;
 use crate::turn::discovery::Quad;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub use admin::{Admin, ControlSocket};
+pub use alternate::{Alternate, Redirect};
 pub use check::Review;
 pub use ice::{Hosts, ice_server};
+pub use listen::{ListenKey, Listener};
 pub use load::{Failed, Loaded, Sources, from_text};
+pub use realm::Realm;
 pub use report::report;
 pub use setting::{Reading, Remark};
+pub use users::{User, UserSecret};
 pub(crate) use value::{duration, oauth_key};
 pub use write::{convert, reference};
 
@@ -131,54 +138,6 @@ pub enum KernelPath {
     Generic,
     /// Where the kernel's stack takes packets in, or not at all.
     Tc,
-}
-
-/// One socket address on which clients are served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// Address and port; an unspecified address means every address of that family.
-    pub addr: SocketAddr,
-    /// Serve UDP here.
-    pub udp: bool,
-    /// Serve plain TCP here.
-    pub tcp: bool,
-    /// Serve TLS here; beside `tcp` on one port the first byte tells them apart.
-    pub tls: bool,
-    /// Serve DTLS here; beside `udp` the first byte of a datagram tells them apart.
-    pub dtls: bool,
-    /// Serve clients here that come by a proxy, and no others: everything begins with its header.
-    pub proxied: bool,
-    /// The key from which it has its port.
-    pub key: ListenKey,
-}
-
-/// From which key a listener has its port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenKey {
-    /// `listen.port`.
-    Port,
-    /// `listen.tls-port`.
-    TlsPort,
-    /// `listen.alternate-port`.
-    AlternatePort,
-    /// `proxy.port`.
-    ProxyPort,
-    /// `listen.extra`.
-    Extra,
-}
-
-impl ListenKey {
-    /// Its names, ours and coturn's, for messages.
-    #[must_use]
-    pub const fn names(self) -> &'static str {
-        match self {
-            Self::AlternatePort => "listen.alternate-port (alt-listening-port)",
-            Self::Port => "listen.port (listening-port)",
-            Self::TlsPort => "listen.tls-port (tls-listening-port)",
-            Self::ProxyPort => "proxy.port (tcp-proxy-port)",
-            Self::Extra => "listen.extra (aux-server)",
-        }
-    }
 }
 
 /// Who may say for whom they connect.
@@ -303,35 +262,6 @@ impl std::fmt::Debug for OauthKey {
     }
 }
 
-/// A user and how its key is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    /// The user name.
-    pub name: String,
-    /// Its password or keys.
-    pub secret: UserSecret,
-}
-
-/// What is known of a user's password.
-#[derive(Clone, PartialEq, Eq)]
-pub enum UserSecret {
-    /// The password itself.
-    Password(String),
-    /// MD5(user:realm:password).
-    Md5([u8; 16]),
-    /// SHA-256(user:realm:password), for clients that speak RFC 8489.
-    Sha256([u8; 32]),
-    /// Both.
-    Both([u8; 16], [u8; 32]),
-}
-
-impl std::fmt::Debug for UserSecret {
-    /// Never shows the secret.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("UserSecret")
-    }
-}
-
 /// Which peers may be reached; allow wins over deny, both over the built-in list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Peers {
@@ -442,64 +372,6 @@ pub struct Protocol {
     pub check_origin: bool,
     /// Reason phrases in error answers.
     pub reasons: bool,
-}
-
-/// A further realm, with everything that it may have for itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Realm {
-    /// The origins of the web pages whose clients belong to it.
-    pub origins: Vec<String>,
-    /// The server names by which clients of TLS come to it.
-    pub server_names: Vec<String>,
-    /// The listeners where clients come to it.
-    pub listeners: Vec<SocketAddr>,
-    /// Who may allocate; its name stands there.
-    pub auth: Auth,
-    /// Third parties that may authorise clients.
-    pub oauth: Oauth,
-    /// Which peers may be reached.
-    pub peers: Peers,
-    /// What may be taken.
-    pub limits: Limits,
-}
-
-impl Realm {
-    /// Returns the whole as it is for clients of this realm.
-    #[must_use]
-    pub fn applied_to(&self, config: &Config) -> Config {
-        let Self { auth, oauth, peers, limits, .. } = self.clone();
-        Config { auth, oauth, peers, limits, ..config.clone() }
-    }
-}
-
-/// Other servers to which clients are sent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Redirect {
-    /// The servers; without any, nobody is sent away.
-    pub servers: Vec<Alternate>,
-    /// Addresses of this server at which alone clients are sent away; empty means everywhere.
-    pub at: Vec<IpAddr>,
-    /// Clients are sent away before they have proved who they are.
-    pub before_auth: bool,
-}
-
-/// Another server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Alternate {
-    /// Its address and port.
-    pub addr: SocketAddr,
-    /// Clients over UDP are sent there.
-    pub udp: bool,
-    /// Clients over plain TCP are sent there.
-    pub tcp: bool,
-    /// Clients over TLS are sent there.
-    pub tls: bool,
-    /// Clients over DTLS are sent there.
-    pub dtls: bool,
-    /// The name in its certificate.
-    pub name: Option<String>,
-    /// Its share of clients.
-    pub weight: u32,
 }
 
 /// What is logged.

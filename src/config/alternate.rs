@@ -1,8 +1,38 @@
-//! How a text becomes another server: a URI of RFC 7065 with numbers for the host.
+//! Other servers: what is known of each, and how a text becomes one, a URI of RFC 7065 with numbers for the host.
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{Alternate, value};
+use super::value;
+
+/// Other servers to which clients are sent.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Redirect {
+    /// The servers; without any, nobody is sent away.
+    pub servers: Vec<Alternate>,
+    /// Addresses of this server at which alone clients are sent away; empty means everywhere.
+    pub at: Vec<IpAddr>,
+    /// Clients are sent away before they have proved who they are.
+    pub before_auth: bool,
+}
+
+/// Another server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    /// Its address and port.
+    pub addr: SocketAddr,
+    /// Clients over UDP are sent there.
+    pub udp: bool,
+    /// Clients over plain TCP are sent there.
+    pub tcp: bool,
+    /// Clients over TLS are sent there.
+    pub tls: bool,
+    /// Clients over DTLS are sent there.
+    pub dtls: bool,
+    /// The name in its certificate.
+    pub name: Option<String>,
+    /// Its share of clients.
+    pub weight: u32,
+}
 
 /// Reads `turn:192.0.2.7:3478?transport=udp` or `turns:[2001:db8::7]?name=turn.example.org&weight=2`.
 pub(crate) fn read(text: &str) -> Result<Alternate, String> {

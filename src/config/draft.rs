@@ -1,17 +1,17 @@
 //! A configuration that is being put together: what the keys say, before it is resolved.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::listen::Listen;
 use super::setting::{Remark, Site};
-use crate::auth::key::{NotAllowed, Part, opaque_string};
+use super::users::join_users;
 use crate::io;
-use crate::turn::discovery::Quad;
 
 use super::{
-    Admin, Auth, Certificate, Config, DefaultFamily, Http, KernelPath, Limits, ListenKey, Listener, Log, Oauth, Peers,
-    Protocol, Proxy, Redirect, Relay, Tls, User, UserSecret, value,
+    Admin, Auth, Certificate, Config, DefaultFamily, Http, KernelPath, Limits, Log, Oauth, Peers, Protocol, Proxy,
+    Redirect, Relay, Tls, value,
 };
 
 /// What the keys say. Most keys fill [`Config`] in place; the rest are resolved by [`Draft::finish`].
@@ -44,51 +44,6 @@ pub(crate) struct Draft {
     pub(crate) server_names: Vec<String>,
     /// The listeners of a realm.
     pub(crate) listeners: Vec<SocketAddr>,
-}
-
-/// What is said about listeners.
-#[derive(Default)]
-pub(crate) struct Listen {
-    /// Addresses that get both ports.
-    pub(crate) addresses: Vec<IpAddr>,
-    /// The port of UDP and TCP.
-    pub(crate) port: u16,
-    /// The port of TLS.
-    pub(crate) tls_port: u16,
-    /// The other port of NAT behaviour discovery.
-    pub(crate) alternate_port: u16,
-    /// The port of clients that come by a proxy; 0 for none.
-    pub(crate) proxy_port: u32,
-    /// Serve UDP.
-    pub(crate) udp: bool,
-    /// Serve TCP.
-    pub(crate) tcp: bool,
-    /// Serve TLS, if there is a certificate.
-    pub(crate) tls: bool,
-    /// Serve DTLS, if there is a certificate.
-    pub(crate) dtls: bool,
-    /// Further listeners.
-    pub(crate) extra: Vec<Extra>,
-}
-
-/// What is served at a listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Transports {
-    pub(crate) udp: bool,
-    pub(crate) tcp: bool,
-    pub(crate) tls: bool,
-    pub(crate) dtls: bool,
-}
-
-/// A further listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Extra {
-    /// Its address and port.
-    pub(crate) addr: SocketAddr,
-    /// The transports; none means those that are on.
-    pub(crate) transports: Option<Transports>,
-    /// Clients come by a proxy.
-    pub(crate) proxied: bool,
 }
 
 impl Draft {
@@ -171,131 +126,6 @@ impl Draft {
 /// Returns a number of times in words.
 fn times(count: usize) -> String {
     if count == 1 { "once".to_owned() } else { format!("{count} times") }
-}
-
-impl Listen {
-    /// Two addresses and both ports of either family, for NAT behaviour discovery.
-    fn quads(&self) -> [Option<Quad>; 2] {
-        let ports = [self.port, self.alternate_port];
-        [IpAddr::is_ipv4 as fn(&IpAddr) -> bool, IpAddr::is_ipv6]
-            .map(|family| pair(&self.addresses, family).map(|addresses| Quad { addresses, ports }))
-    }
-
-    /// The listeners that only NAT behaviour discovery needs: the other port of each of its addresses.
-    fn alternates(&self, config: &Config) -> Vec<Listener> {
-        let addresses = config.discovery.iter().flatten().flat_map(|quad| quad.addresses);
-        let at = |ip| Listener {
-            addr: SocketAddr::new(ip, self.alternate_port),
-            udp: self.udp,
-            tcp: self.tcp,
-            tls: false,
-            dtls: false,
-            proxied: false,
-            key: ListenKey::AlternatePort,
-        };
-        addresses.map(at).filter(|l| l.udp || l.tcp).collect()
-    }
-
-    /// Returns the listeners: both ports of every address, then the further ones.
-    ///
-    /// TLS is served where TCP is, as coturn does it: the first byte of a connection tells.
-    /// DTLS is served where UDP is, and on the port of TLS.
-    fn resolve(&self, certificate: bool, dtls: bool) -> Vec<Listener> {
-        let tls = self.tls && certificate;
-        let dtls = self.dtls && self.udp && certificate && dtls;
-        let mut listeners = Vec::new();
-        for &addr in &self.addresses {
-            let addr = SocketAddr::new(addr, self.port);
-            let (udp, tcp, key) = (self.udp, self.tcp, ListenKey::Port);
-            merge(&mut listeners, Listener { addr, udp, tcp, tls, dtls, proxied: false, key });
-        }
-        for &addr in self.addresses.iter().filter(|_| tls || dtls) {
-            let addr = SocketAddr::new(addr, self.tls_port);
-            let (udp, tcp, key) = (false, self.tcp && tls, ListenKey::TlsPort);
-            merge(&mut listeners, Listener { addr, udp, tcp, tls, dtls, proxied: false, key });
-        }
-        listeners.extend(self.behind_proxies(tls));
-        listeners.extend(self.extra.iter().map(|extra| {
-            let on = Transports { udp: self.udp, tcp: self.tcp, tls, dtls: dtls && !extra.proxied };
-            let Transports { udp, tcp, tls, dtls } = extra.transports.unwrap_or(on);
-            Listener { addr: extra.addr, udp, tcp, tls, dtls, proxied: extra.proxied, key: ListenKey::Extra }
-        }));
-        listeners.retain(|l| l.udp || l.tcp || l.tls || l.dtls);
-        listeners
-    }
-
-    /// Returns the listeners on the port of clients that come by a proxy, if there is one.
-    fn behind_proxies(&self, tls: bool) -> impl Iterator<Item = Listener> {
-        let port = u16::try_from(self.proxy_port).ok().filter(|port| *port != 0);
-        let (udp, tcp, proxied, key) = (false, self.tcp, true, ListenKey::ProxyPort);
-        let addresses = self.addresses.iter();
-        let all = addresses.filter_map(move |ip| Some(SocketAddr::new(*ip, port?)));
-        all.map(move |addr| Listener { addr, udp, tcp, tls, dtls: false, proxied, key })
-    }
-}
-
-/// The first two of these addresses that are of one family.
-fn pair(addresses: &[IpAddr], is_it: fn(&IpAddr) -> bool) -> Option<[IpAddr; 2]> {
-    let mut found = addresses.iter().copied().filter(is_it).filter(|ip| !ip.is_unspecified());
-    Some([found.next()?, found.next()?])
-}
-
-/// Adds a listener, to one of the same address if there is one: both ports may be the same.
-fn merge(listeners: &mut Vec<Listener>, new: Listener) {
-    match listeners.iter_mut().find(|l| l.addr == new.addr) {
-        Some(old) => {
-            old.udp |= new.udp;
-            old.tcp |= new.tcp;
-            old.tls |= new.tls;
-            old.dtls |= new.dtls;
-        }
-        None => listeners.push(new),
-    }
-}
-
-/// Joins the MD5 and the SHA-256 key of one user; a user given twice otherwise is an error.
-fn join_users(given: impl Iterator<Item = (User, Site)>, errors: &mut Vec<Remark>) -> Vec<User> {
-    let mut users: Vec<User> = Vec::new();
-    let mut index = std::collections::HashMap::new();
-    for (user, site) in given {
-        if let Err(refused) = prepared(&user) {
-            errors.push(site.remark(format!("{:?}: {refused}; use letters, digits and signs", user.name)));
-        }
-        let at = *index.entry(user.name.clone()).or_insert(users.len());
-        let Some(known) = users.get_mut(at) else {
-            users.push(user);
-            continue;
-        };
-        match join_secrets(&known.secret, &user.secret) {
-            Some(both) => known.secret = both,
-            None => {
-                let text = format!("{:?} is given twice; keep one password, or one MD5 and one SHA-256 key", user.name);
-                errors.push(site.remark(text));
-            }
-        }
-    }
-    users
-}
-
-/// Checks that clients can send the name of a user and make a key of its password (RFC 8489 §9.2.2).
-fn prepared(user: &User) -> Result<(), NotAllowed> {
-    let of = |part| move |refused: NotAllowed| NotAllowed { part, ..refused };
-    opaque_string(&user.name).map_err(of(Part::User))?;
-    if let UserSecret::Password(password) = &user.secret {
-        opaque_string(password).map(drop).map_err(of(Part::Password))?;
-    }
-    Ok(())
-}
-
-/// Joins two keys of different algorithms; the same one twice is itself.
-fn join_secrets(a: &UserSecret, b: &UserSecret) -> Option<UserSecret> {
-    match (a, b) {
-        _ if a == b => Some(a.clone()),
-        (UserSecret::Md5(md5), UserSecret::Sha256(sha)) | (UserSecret::Sha256(sha), UserSecret::Md5(md5)) => {
-            Some(UserSecret::Both(*md5, *sha))
-        }
-        _ => None,
-    }
 }
 
 /// Reads the lines of a file of secrets with their places, without comments and empty lines.

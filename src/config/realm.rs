@@ -5,10 +5,38 @@ use super::draft::Draft;
 use super::key::{Key, key};
 use super::kind::Kind::List;
 use super::setting::{Remark, Setting, Site};
-use super::{Config, Listener, Realm, UserSecret, load, table, value};
+use super::{Auth, Config, Limits, Listener, Oauth, Peers, UserSecret, load, table, value};
 use crate::auth::key::opaque_string;
 use crate::turn::realm::{LONGEST_ORIGIN, plain_origin};
 use std::net::SocketAddr;
+
+/// A further realm, with everything that it may have for itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Realm {
+    /// The origins of the web pages whose clients belong to it.
+    pub origins: Vec<String>,
+    /// The server names by which clients of TLS come to it.
+    pub server_names: Vec<String>,
+    /// The listeners where clients come to it.
+    pub listeners: Vec<SocketAddr>,
+    /// Who may allocate; its name stands there.
+    pub auth: Auth,
+    /// Third parties that may authorise clients.
+    pub oauth: Oauth,
+    /// Which peers may be reached.
+    pub peers: Peers,
+    /// What may be taken.
+    pub limits: Limits,
+}
+
+impl Realm {
+    /// Returns the whole as it is for clients of this realm.
+    #[must_use]
+    pub fn applied_to(&self, config: &Config) -> Config {
+        let Self { auth, oauth, peers, limits, .. } = self.clone();
+        Config { auth, oauth, peers, limits, ..config.clone() }
+    }
+}
 
 /// The path of the tables.
 pub(crate) const REALM: &str = "realm";

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::draft::{Extra, Transports};
+use super::listen::{Extra, Transports};
 use super::{External, OauthKey, User, UserSecret};
 use crate::auth::token::Cipher;
 use base64::Engine;
