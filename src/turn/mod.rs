@@ -4,8 +4,8 @@
 //! can turn ten minutes by hand and a restart can carry its state across. The rule of its use: feed one
 //! input, act on the verdict, drain [`Server::poll`], then feed the next.
 //!
-//! Read [`types`] for the vocabulary and [`exchange`] for what goes in and out, then this file, then the file of the
-//! RFC section that you are after: `binding`, `allocate`, `refresh`, `permission`, `channel`, `relay`.
+//! Read [`types`] for the vocabulary and [`exchange`] for what goes in and out, then this file, `proof` (who sent a
+//! request), then the file of the RFC section that you are after: `binding`, `allocate`, `refresh`, `permission`, `channel`, `relay`.
 
 mod allocate;
 mod binding;
@@ -22,6 +22,7 @@ mod opening;
 mod options;
 mod permission;
 mod ports;
+mod proof;
 mod random;
 pub mod realm;
 pub mod redirect;
@@ -44,14 +45,13 @@ pub(crate) use timers::Timers;
 pub use types::{ConnectionId, Counters, Head, Now, Owner, Path, Protocol, Reason, RelayId, Time, Token, Transport};
 
 use crate::auth::Credentials;
-use crate::auth::check::{Grant, Judge, algorithm_list};
+use crate::auth::check::algorithm_list;
 use crate::auth::key::Key;
 use crate::auth::nonce::Nonces;
 use crate::auth::peers::Policy;
 use crate::auth::token::Tokens;
-use crate::wire::{Class, Kind, Message, Method, attribute};
+use crate::wire::{Class, Kind, Message, Method};
 use connect::PeerConnection;
-use lease::{Lease, Proven};
 use limits::Sources;
 use opening::Opening;
 use ports::Ports;
@@ -371,95 +371,6 @@ impl Server {
         });
         answer.refuse(&self.setup.options, out, refusal, challenge);
         Verdict::Reply
-    }
-
-    /// Who sent a request; from here on its answer carries integrity. Then, and only then, its unknown
-    /// attributes count (RFC 8489 §6.3.1: authentication comes first).
-    fn authenticate(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Proven, Refusal> {
-        self.authenticate_from(answer.path.client, now, message, answer)
-    }
-
-    /// The same, for whoever was given a nonce at this address.
-    fn authenticate_from(
-        &mut self,
-        client: SocketAddr,
-        now: Now,
-        message: &Message<'_>,
-        answer: &mut Answer,
-    ) -> Result<Proven, Refusal> {
-        let (owner, lease) = if self.setup.options.anonymous {
-            (Owner::plain(""), None)
-        } else {
-            let grant = self.judge(client, now, message, answer)?;
-            answer.proof = Some((grant.key, grant.mac));
-            (grant.owner, grant.session.map(|session| Lease::new(now.time, session)))
-        };
-        let proven = Proven { owner: owner.within(&self.domain(answer.realm).name), lease };
-        self.unknown(message, &answer.path).map_or(Ok(proven), |list| Err(Refusal::Unknown(list)))
-    }
-
-    /// Third parties may authorise clients of some realm.
-    fn takes_tokens(&self) -> bool {
-        self.domains.iter().any(|domain| domain.realm.credentials.tokens().is_some())
-    }
-
-    /// Judges credentials. An expired time-limited name is good for what exists, never for something new.
-    fn judge(
-        &mut self,
-        client: SocketAddr,
-        now: Now,
-        message: &Message<'_>,
-        answer: &Answer,
-    ) -> Result<Grant, Refusal> {
-        // Not by `domain`, which would borrow the scratch space of the keys as well.
-        let Realm { credentials, nonces, .. } = &self.domains[answer.realm.index()].realm;
-        let judge = Judge { credentials, nonces, offered: &self.setup.options.algorithms };
-        let shows_token = message.attribute(attribute::ACCESS_TOKEN).is_some();
-        let held = self.table.at_path(&answer.path).and_then(|id| self.table.get(id)).filter(|_| !shows_token);
-        let resumed = held.and_then(|held| {
-            let lease = held.lease.as_ref().filter(|lease| lease.ends > now.time)?;
-            judge.resume(message, now.wall, client, (&lease.session, &held.owner))
-        });
-        let grant = match resumed {
-            Some(resumed) => resumed?,
-            None => judge.check(message, now.wall, client, &mut self.keys)?,
-        };
-        // An allocation that has ended and waits to be swept is none, or it would make room for a new one.
-        let roams = message.method() == Method::REFRESH && message.attribute(attribute::MOBILITY_TICKET).is_some();
-        let binds = message.method() == Method::CONNECTION_BIND
-            && request::connection_id(message).is_ok_and(|number| self.connections.contains_key(&number));
-        let new = !roams && !binds && self.live(now.time, &answer.path).is_none();
-        if grant.expired && new { Err(Refusal::Unauthenticated) } else { Ok(grant) }
-    }
-
-    /// The client's allocation, if the request proves that its sender made it (RFC 8656 §5: 437 and 441).
-    fn owned(&mut self, now: Now, message: &Message<'_>, answer: &mut Answer) -> Result<Id, Refusal> {
-        self.owned_by(now, message, answer).map(|(id, _)| id)
-    }
-
-    /// The same, and the token that the request showed.
-    fn owned_by(
-        &mut self,
-        now: Now,
-        message: &Message<'_>,
-        answer: &mut Answer,
-    ) -> Result<(Id, Option<Lease>), Refusal> {
-        let Proven { owner, lease } = self.authenticate(now, message, answer)?;
-        let id = self.live(now.time, &answer.path).ok_or(Refusal::Mismatch)?;
-        match self.table.get(id).map(|allocation| &allocation.owner) {
-            Some(of) if *of == owner => self.has_same_origin(id, message).map(|()| (id, lease)),
-            _ => Err(Refusal::WrongCredentials),
-        }
-    }
-
-    /// The allocation of a 5-tuple. One that has ended is cleared away first.
-    fn live(&mut self, now: Time, path: &Path) -> Option<Id> {
-        let id = self.table.at_path(path)?;
-        if self.table.get(id)?.expires() > now {
-            return Some(id);
-        }
-        self.end(now, id);
-        None
     }
 
     /// A stranger whose source has used up its rate: then nothing is even looked at, for keys cost more than
