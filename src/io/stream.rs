@@ -1,25 +1,25 @@
-//! TCP and TLS clients: accept, read, write, and what happens to those who are slow.
+//! TCP and TLS clients: read, write, and what happens to those who are slow. How they begin is in `accept`.
 //!
 //! A connection is a few buffers and times, not a task: it is looked at when its socket is ready, when something has
 //! been put out for it, and when its time is up. All of it happens on the worker's own thread.
 
+mod accept;
+
 use super::commons::Commons;
-use super::connection::{Connection, Due, Place};
+use super::connection::{Connection, Due};
 use super::incoming::Incoming;
-use super::proxy::{Awaited, Proxies, knows};
-use super::session::{Buffers, Received, Session};
+use super::proxy::Proxies;
+use super::session::{Buffers, Received};
 use super::source::Source;
 use super::sys::{Epoll, Interest};
 use super::tls::Acceptor;
-use crate::turn::{Head, Path, Time, Timers, Transport};
+use crate::turn::{Head, Path, Time, Timers};
+use accept::decide;
 use slab::Slab;
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Connections accepted from one listener before others have their turn.
-const ACCEPTED: usize = 64;
 
 /// Reads of unfinished TLS handshakes in a turn: each may cost a signature, a millisecond in which nothing else is done.
 const HANDSHAKES: u32 = 8;
@@ -94,34 +94,6 @@ impl Streams {
             handshakes: HANDSHAKES,
             buffers: Buffers::default(),
         })
-    }
-
-    /// Accepts what waits at a listener.
-    pub(super) fn accept(&mut self, index: u32, now: Time) {
-        for _ in 0..ACCEPTED {
-            let Some(listener) = self.listeners.get(index as usize) else { return };
-            match listener.socket.accept() {
-                Ok((socket, client)) => {
-                    let kind = listener.kind.clone();
-                    if let Err(error) = self.open(socket, client, &kind, now) {
-                        tracing::debug!(%client, %error, "stream: connection ended");
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // The client has gone already; there may be others.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => return self.pause(index, &error),
-            }
-        }
-    }
-
-    /// Watches again what could not accept.
-    pub(super) fn resume(&mut self) {
-        for (listener, index) in self.listeners.iter_mut().zip(0..) {
-            if listener.paused {
-                listener.paused = self.epoll.add(&listener.socket, Source::Accept(index).token()).is_err();
-            }
-        }
     }
 
     /// Reads what a client has sent; what it was stands in the buffer. None if there is no such client to read from,
@@ -326,36 +298,6 @@ impl Streams {
         None
     }
 
-    /// Gives a new connection its place.
-    fn open(&mut self, socket: TcpStream, client: SocketAddr, kind: &StreamListener, now: Time) -> io::Result<()> {
-        if kind.proxies.as_ref().is_some_and(|proxies| !knows(proxies, client.ip())) {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "not one of the proxies in proxy.from"));
-        }
-        let Some(place) = Place::take(&self.commons) else { return Ok(()) };
-        socket.set_nodelay(true)?;
-        socket.set_nonblocking(true)?;
-        let entry = self.connections.vacant_entry();
-        let index = entry.key() as u32;
-        let path = Path { client, server: socket.local_addr()?, transport: Transport::Tcp, link: index };
-        let session = Session::Proxied(Awaited::before(kind.clone()));
-        let mut connection = Connection::new(socket, session, path, kind.legacy, place, now);
-        if kind.proxies.is_none() {
-            begin(&mut connection, kind, now)?;
-        }
-        self.epoll.add(&connection.socket, Source::Stream(index).token())?;
-        entry.insert(connection);
-        self.set_timer(index, now, false);
-        Ok(())
-    }
-
-    /// Stops watching a listener for a moment: descriptors have run out, most likely, and nothing can be accepted
-    /// until some are closed.
-    fn pause(&mut self, index: u32, error: &io::Error) {
-        tracing::warn!(%error, "stream: cannot accept");
-        let listener = &mut self.listeners[index as usize];
-        listener.paused = self.epoll.remove(&listener.socket).is_ok();
-    }
-
     /// Has a connection looked at when its time may be up, if that is sooner than it would be.
     fn arm(&mut self, index: u32, now: Time) {
         let Some(connection) = self.connections.get_mut(index as usize) else { return };
@@ -382,37 +324,4 @@ impl Streams {
             self.dirty.push(index);
         }
     }
-}
-
-/// Begins to serve a client whose address is known now.
-fn begin(connection: &mut Connection, kind: &StreamListener, now: Time) -> io::Result<()> {
-    connection.session = Session::of(kind);
-    let admitted = connection.place.attribute(connection.path.client.ip());
-    if !admitted || (matches!(connection.session, Session::Greeting(_)) && !begin_tls(connection, now)) {
-        return Err(io::ErrorKind::QuotaExceeded.into());
-    }
-    Ok(())
-}
-
-/// Whether it is known who a client is and how it speaks, so that it can be read.
-fn decide(connection: &mut Connection, buffers: &mut Buffers, now: Time) -> io::Result<bool> {
-    if let Session::Proxied(awaited) = &mut connection.session {
-        let Some((client, kind)) = awaited.look(&mut connection.socket, buffers.room())? else { return Ok(false) };
-        connection.path.client = client.unwrap_or(connection.path.client);
-        begin(connection, &kind, now)?;
-    }
-    if !matches!(connection.session, Session::Undecided(_)) {
-        return Ok(true);
-    }
-    match connection.session.decide(&connection.socket)? {
-        None => Ok(false),
-        Some(true) if !begin_tls(connection, now) => Err(io::ErrorKind::QuotaExceeded.into()),
-        Some(_) => Ok(true),
-    }
-}
-
-/// Begins a TLS handshake; false if the source has had enough of them.
-fn begin_tls(connection: &mut Connection, now: Time) -> bool {
-    connection.path.transport = Transport::Tls;
-    connection.begin_handshake(now)
 }
