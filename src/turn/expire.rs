@@ -101,6 +101,9 @@ impl Server {
         }
         self.end_permissions(id, |_, _| true);
         let Some(allocation) = self.table.remove(id) else { return };
+        // What waits is sent before a relay is closed: whoever hears that the allocation has ended may make another, on
+        // whichever worker.
+        self.actions.push_back(Action::Release { owner: allocation.owner.clone(), source: allocation.source });
         for relay in allocation.relays.iter().flatten() {
             self.close_relay(now, relay);
         }
@@ -112,7 +115,6 @@ impl Server {
         let ticket = allocation.mobility.map(|mobility| Claim::Ticket(mobility.serial));
         self.actions.extend(ticket.map(|claim| Action::RemoveClaim { claim }));
         let (path, owner) = (allocation.path, allocation.owner);
-        self.actions.push_back(Action::Release { owner: owner.clone(), source: allocation.source });
         self.actions.push_back(Action::Tell(Notice::Ended { path, owner }));
         self.thin_timers();
     }

@@ -3,9 +3,8 @@
 use crate::acts::*;
 use crate::craft::allocate;
 use crate::harness::*;
-use hairpin::turn::Reason;
 use hairpin::turn::limits::{Bucket, Quotas, Sources};
-use hairpin::turn::{Options, Time};
+use hairpin::turn::{Action, Options, Reason, Time, Verdict};
 use hairpin::wire::{Class, Method, attribute};
 
 /// Quotas by user, source address and in all.
@@ -50,6 +49,23 @@ fn the_quota_is_free_again_however_an_allocation_ended() {
     world.seconds(2);
     world.allocate(&other);
     world.assert_holds(1, 1);
+}
+
+/// SEC-38: what waits is sent before a relay is closed, and with it the answer that the allocation has ended; another worker
+/// may be asked for the next one while this one still closes.
+#[test]
+fn the_quota_is_free_before_a_relay_is_closed() {
+    let mut world = patient();
+    let alice = world.alice();
+    world.allocate(&alice);
+    let id = world.transaction();
+    let request = alice.message(&id, Method::REFRESH, |w| _ = w.number(attribute::LIFETIME, 0));
+    let verdict = world.server.handle_client(world.now, alice.path, &request, &mut Vec::new());
+    assert!(matches!(verdict, Verdict::Reply));
+    let actions: Vec<Action> = std::iter::from_fn(|| world.server.poll()).collect();
+    let place = |is_it: fn(&Action) -> bool| actions.iter().position(is_it).unwrap();
+    let released = place(|action| matches!(action, Action::Release { .. }));
+    assert!(released < place(|action| matches!(action, Action::CloseRelay { .. })), "{actions:?}");
 }
 
 /// TURN-030, TURN-007: charged once, however often it is asked for, and not at all if it fails.
