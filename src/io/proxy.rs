@@ -28,22 +28,22 @@ pub(super) fn knows(proxies: &[IpNet], address: IpAddr) -> bool {
 /// A connection whose header is not whole yet. It stays with the kernel until it is: nothing is kept of it here.
 pub(super) struct Awaited {
     kind: StreamListener,
-    /// Bytes that were there at the last look.
-    seen: usize,
 }
 
 impl Awaited {
     /// A header before a connection of this kind.
     pub(super) fn before(kind: StreamListener) -> Self {
-        Self { kind, seen: 0 }
+        Self { kind }
     }
 
     /// Looks at what has come, and takes the header once it is whole: the client that it names, if it names one, and
-    /// what the connection is from then on. Until then the socket is told ready when there is more.
+    /// what the connection is from then on. Until then the socket is told ready when there is more: or with no more than
+    /// before, where the system is short of memory. Only its end says that no more will come.
     pub(super) fn look(
-        &mut self,
+        &self,
         socket: &mut TcpStream,
         room: &mut [u8],
+        ended: bool,
     ) -> io::Result<Option<(Option<SocketAddr>, StreamListener)>> {
         let count = match socket.peek(room) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(None),
@@ -55,10 +55,8 @@ impl Awaited {
                 wake_at(socket, 1)?;
                 Ok(Some((client, self.kind.clone())))
             }
-            // It was told ready and there is no more than before: no more will come.
-            Front::Incomplete { .. } if count == self.seen => Err(ErrorKind::UnexpectedEof.into()),
+            Front::Incomplete { .. } if ended => Err(ErrorKind::UnexpectedEof.into()),
             Front::Incomplete { len } => {
-                self.seen = count;
                 wake_at(socket, len)?;
                 Ok(None)
             }

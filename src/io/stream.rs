@@ -97,13 +97,13 @@ impl Streams {
     }
 
     /// Reads what a client has sent; what it was stands in the buffer. None if there is no such client to read from,
-    /// or if it must wait for the next turn.
-    pub(super) fn read(&mut self, index: u32, now: Time) -> Option<io::Result<Received>> {
+    /// or if it must wait for the next turn. `ended` if it will send no more than what is there.
+    pub(super) fn read(&mut self, index: u32, ended: bool, now: Time) -> Option<io::Result<Received>> {
         let connection = self.connections.get_mut(index as usize).filter(|c| !c.is_closing())?;
         if !connection.session.is_established() {
             self.handshakes = self.handshakes.checked_sub(1)?;
         }
-        match decide(connection, &mut self.buffers, now) {
+        match decide(connection, &mut self.buffers, ended, now) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(error) => return Some(Err(error)),

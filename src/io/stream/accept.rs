@@ -83,9 +83,10 @@ fn begin(connection: &mut Connection, kind: &StreamListener, now: Time) -> io::R
 }
 
 /// Whether it is known who a client is and how it speaks, so that it can be read.
-pub(super) fn decide(connection: &mut Connection, buffers: &mut Buffers, now: Time) -> io::Result<bool> {
-    if let Session::Proxied(awaited) = &mut connection.session {
-        let Some((client, kind)) = awaited.look(&mut connection.socket, buffers.room())? else { return Ok(false) };
+pub(super) fn decide(connection: &mut Connection, buffers: &mut Buffers, ended: bool, now: Time) -> io::Result<bool> {
+    if let Session::Proxied(awaited) = &connection.session {
+        let seen = awaited.look(&mut connection.socket, buffers.room(), ended)?;
+        let Some((client, kind)) = seen else { return Ok(false) };
         connection.path.client = client.unwrap_or(connection.path.client);
         begin(connection, &kind, now)?;
     }

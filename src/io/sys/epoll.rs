@@ -34,6 +34,8 @@ pub(crate) struct Ready {
     pub writable: bool,
     /// It has failed, or there is something on the error queue.
     pub failed: bool,
+    /// The other side will send no more than what is there to read.
+    pub ended: bool,
 }
 
 impl Epoll {
@@ -67,9 +69,9 @@ impl Epoll {
     fn control(&self, what: libc::c_int, fd: &impl AsRawFd, token: u64, interest: Interest) -> io::Result<()> {
         let events = match interest {
             Interest::None => 0,
-            Interest::Read => libc::EPOLLIN,
+            Interest::Read => libc::EPOLLIN | libc::EPOLLRDHUP,
             Interest::Write => libc::EPOLLOUT,
-            Interest::Both => libc::EPOLLIN | libc::EPOLLOUT,
+            Interest::Both => libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLOUT,
         };
         let mut event = libc::epoll_event { events: events as u32, u64: token };
         // SAFETY: the kernel copies the event.
@@ -108,6 +110,7 @@ impl Events {
             readable: has(libc::EPOLLIN | libc::EPOLLHUP),
             writable: has(libc::EPOLLOUT),
             failed: has(libc::EPOLLERR | libc::EPOLLHUP),
+            ended: has(libc::EPOLLRDHUP | libc::EPOLLHUP),
         }
     }
 }

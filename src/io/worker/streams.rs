@@ -16,7 +16,7 @@ impl Worker {
         if !event.readable {
             return;
         }
-        match self.streams.read(index, self.now.time) {
+        match self.streams.read(index, event.ended, self.now.time) {
             None => {}
             Some(Ok(Received { count, end })) => {
                 let in_step = count == 0 || self.take_frames(index, count);
