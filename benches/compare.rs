@@ -7,6 +7,9 @@
 
 #[path = "compare/lab.rs"]
 mod lab;
+#[path = "../tests/server/space.rs"]
+#[expect(dead_code, reason = "tests need more of it")]
+mod space;
 #[path = "compare/table.rs"]
 mod table;
 
@@ -60,6 +63,15 @@ const WORKERS: &[(u32, f64, Load)] = &[
     (2, 600_000.0, Load(Over::Udp, "--rate 600000")),
 ];
 
+/// What is compared for `--kernel`.
+const KERNEL: &[(&str, Load)] = &[
+    ("up", Load(Over::Udp, "--direction up --rate 600000")),
+    ("down", Load(Over::Udp, "--direction down --rate 600000")),
+    ("big", Load(Over::Udp, "--size 1200 --direction up --rate 600000")),
+    ("many", Load(Over::Udp, "--clients 2000 --rate 300000")),
+    ("calm", Load(Over::Udp, "--rate 50000")),
+];
+
 fn main() -> ExitCode {
     let matches = command_line().get_matches();
     if !matches.get_flag("bench") {
@@ -93,6 +105,11 @@ fn command_line() -> Command {
         .arg(markdown.help("Also write the result there, as Markdown"))
         .arg(switch("growth").help("hairpin alone, with 10 to 10,000 clients"))
         .arg(switch("workers").conflicts_with("growth").help("hairpin alone, with one worker and with two"))
+        .arg(
+            switch("kernel")
+                .conflicts_with_all(["growth", "workers"])
+                .help("over a virtual cable, by the kernel path and without (root)"),
+        )
         .arg(switch("bench").hide(true))
 }
 
@@ -104,6 +121,10 @@ fn run(matches: &ArgMatches) -> Result<(), String> {
         growth(&mut lab)?
     } else if matches.get_flag("workers") {
         workers(&mut lab)?
+    } else if matches.get_flag("kernel") {
+        lab.wire()?;
+        let coturn = lab.coturn(matches.get_one::<String>("coturn").unwrap());
+        kernel(&mut lab, coturn)?
     } else {
         let chosen: Option<Vec<&String>> = matches.get_many("cases").map(Iterator::collect);
         let coturn = lab.coturn(matches.get_one::<String>("coturn").unwrap());
@@ -191,6 +212,30 @@ fn memory_note([coturn, hairpin]: &[Vec<Sample>; 2]) -> String {
         count(each(coturn)),
         ratio(each(coturn), each(hairpin))
     )
+}
+
+/// Measures hairpin's kernel path in two modes, its user space, and the other server.
+fn kernel(lab: &mut Lab, coturn: Option<Program>) -> Result<Table, String> {
+    let programs: Vec<Program> =
+        [Program::Kernel("native"), Program::Kernel("tc"), Program::Hairpin].into_iter().chain(coturn).collect();
+    let mut samples: Vec<Vec<Sample>> = (0..KERNEL.len() * programs.len()).map(|_| Vec::new()).collect();
+    let pairs = || KERNEL.iter().flat_map(|case| programs.iter().map(move |program| (case, program)));
+    for round in 1..=lab.rounds {
+        for (((name, load), program), into) in pairs().zip(&mut samples) {
+            into.extend(lab.measure(program, &format!("round {round} {name}"), Place::Wired, load)?);
+        }
+    }
+    let row = |(((name, _), program), samples): ((&(&str, Load), &Program), &Vec<Sample>)| {
+        let of = |field: fn(&Sample) -> Option<f64>| median(samples, field);
+        let by = if matches!(program, Program::Hairpin) { "user space" } else { program.name() };
+        let (rate, machine) = (count(of(|s| Some(s.rate))), decimals(of(|s| Some(s.machine))));
+        let [p50, p99] = [count(of(|s| s.p50)), count(of(|s| s.p99))];
+        vec![(*name).to_owned(), by.to_owned(), rate, decimals(of(|s| s.cpu)), machine, p50, p99]
+    };
+    let head = ["case", "by", "relayed /s", "CPU us", "machine us", "p50 us", "p99 us"];
+    let mut table = Table::new(&head, pairs().zip(&samples).map(row).collect());
+    table.notes.push("200 B (big: 1200 B), 50 clients (many: 2000); many and calm both ways. CPU us: of the server's process for a packet; machine us: of both cores, with the generator, which sends and receives each".to_owned());
+    Ok(table)
 }
 
 /// Measures hairpin with ever more clients.

@@ -1,10 +1,12 @@
 //! Where servers are started, loaded and stopped.
 
+use super::space::Space;
 use hairpin::io::dtls::SERVED;
 use rcgen::generate_simple_self_signed;
 use serde_json::Value;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +30,8 @@ static STOPPED: AtomicBool = AtomicBool::new(false);
 pub enum Program {
     /// This project's.
     Hairpin,
+    /// The same with a kernel path of this mode.
+    Kernel(&'static str),
     /// The other one, by its command.
     Coturn(String),
 }
@@ -39,6 +43,8 @@ pub enum Place {
     Pinned,
     /// So many workers, wherever the kernel puts them.
     Anywhere(u32),
+    /// Pinned, at the other end of a cable.
+    Wired,
 }
 
 /// How clients reach the server.
@@ -63,6 +69,8 @@ pub struct Sample {
     pub rate: f64,
     /// Microseconds of the server's processor time for each.
     pub cpu: Option<f64>,
+    /// The same of the whole machine, its kernel and the generator included.
+    pub machine: f64,
     /// Half of them took at most so many microseconds.
     pub p50: Option<f64>,
     /// 99 of 100 took at most so many microseconds.
@@ -82,6 +90,7 @@ pub struct Lab {
     /// Where the last server ran.
     place: Place,
     folder: Folder,
+    cable: Option<Cable>,
     /// What servers are compared.
     versions: String,
     machine: String,
@@ -99,7 +108,13 @@ impl Lab {
         let folder = Folder::new().map_err(|error| format!("a folder for files: {error}"))?;
         let versions = format!("hairpin {}", env!("CARGO_PKG_VERSION"));
         let (place, machine, failures) = (Place::Pinned, String::new(), Vec::new());
-        Ok(Self { rounds, seconds, pinned, place, folder, versions, machine, failures })
+        Ok(Self { rounds, seconds, pinned, place, folder, cable: None, versions, machine, failures })
+    }
+
+    /// Lays the cable of [`Place::Wired`].
+    pub fn wire(&mut self) -> Result<(), String> {
+        self.cable = Some(Cable::new().ok_or("needs the right to make network namespaces (root)")?);
+        Ok(())
     }
 
     /// The other server, if it is installed.
@@ -122,14 +137,17 @@ impl Lab {
         let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
         let cores = match (self.pinned, self.place) {
             (false, _) => "not pinned to cores",
-            (true, Place::Pinned) => "server on core 0, generator on core 1",
+            (true, Place::Pinned | Place::Wired) => "server on core 0, generator on core 1",
             (true, Place::Anywhere(_)) => "server on any core, generator on core 1",
         };
         let Self { machine, versions, rounds, seconds, .. } = self;
         let mut all = vec![
             machine.clone(),
             format!("{versions}; {date}"),
-            format!("loopback, {cores}; {rounds} rounds of {seconds} s"),
+            format!(
+                "{}, {cores}; {rounds} rounds of {seconds} s",
+                if self.cable.is_some() { "veth" } else { "loopback" }
+            ),
             format!("cargo bench --bench compare -- {}", words.join(" ")).trim_end_matches(" -- ").to_owned(),
         ];
         all.extend(self.failures.iter().cloned());
@@ -161,25 +179,48 @@ impl Lab {
     fn try_measure(&mut self, program: &Program, place: Place, load: &Load) -> Result<Sample, String> {
         self.place = place;
         let server = Server::start(self, program, place)?;
-        let (resident, cpu) = (server.resident(), server.cpu());
-        let output = self.generator(&server, load).output().map_err(|error| error.to_string())?;
+        let (resident, cpu, machine) = (server.resident(), server.cpu(), busy());
+        let output = self.outside(|| self.generator(&server, load).output()).map_err(|error| error.to_string())?;
         if !output.status.success() {
             return Err(last_lines(&String::from_utf8_lossy(&output.stderr)));
         }
         let document: Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
         let text = |name: &str| document[name].as_str().map_or_else(|| document[name].to_string(), str::to_owned);
         self.machine = format!("{}, {} cores, Linux {}", text("cpu"), text("cores"), text("kernel"));
-        Sample::read(&document, server.cpu() - cpu, resident)
+        let machine = (busy() - machine) / f64::from(self.seconds);
+        Sample::read(&document, server.cpu() - cpu, machine, resident)
+    }
+
+    /// Does something where clients are.
+    fn outside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.cable {
+            Some(cable) => cable.far.run(work),
+            None => work(),
+        }
+    }
+
+    /// Does something where the server is.
+    fn inside<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.cable {
+            Some(cable) => cable.near.run(work),
+            None => work(),
+        }
+    }
+
+    /// The addresses of server and clients.
+    fn addresses(&self) -> [Ipv4Addr; 2] {
+        if self.cable.is_some() { Cable::ADDRESSES } else { [Ipv4Addr::LOCALHOST; 2] }
     }
 
     /// The command that loads a server.
     fn generator(&self, server: &Server, Load(over, flags): &Load) -> Command {
+        let ([at, _], Server { port, tls_port, .. }) = (self.addresses(), server);
         let url = match over {
-            _ if flags.contains("binding") => format!("stun:127.0.0.1:{}", server.port),
-            Over::Udp => format!("turn:127.0.0.1:{}", server.port),
-            Over::Tcp => format!("turn:127.0.0.1:{}?transport=tcp", server.port),
-            Over::Tls => format!("turns:127.0.0.1:{}", server.tls_port),
-            Over::Dtls => format!("turns:127.0.0.1:{}?transport=udp", server.tls_port),
+            _ if flags.contains("binding") => format!("stun:{at}:{port}"),
+            Over::Udp => format!("turn:{at}:{port}"),
+            Over::Tcp => format!("turn:{at}:{port}?transport=tcp"),
+            Over::Tls => format!("turns:{at}:{tls_port}"),
+            Over::Dtls => format!("turns:{at}:{tls_port}?transport=udp"),
         };
         let mut command = self.command(HAIRPIN, self.pinned.then_some(CORES[1]));
         command.args(["bench", &url, "--json", "--insecure", "--threads", "1", "--user", "u", "--password", "p"]);
@@ -198,9 +239,10 @@ impl Lab {
 
 impl Program {
     /// What it is called.
-    fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Hairpin => "hairpin",
+            Self::Kernel(mode) => mode,
             Self::Coturn(_) => "coturn",
         }
     }
@@ -208,8 +250,8 @@ impl Program {
 
 impl Sample {
     /// Reads it from what the generator says. `cpu` is what the server used meanwhile, in seconds; `resident` what it
-    /// held before, in bytes.
-    fn read(document: &Value, cpu: f64, resident: f64) -> Result<Self, String> {
+    /// held before, in bytes; `machine` what all cores were busy for in a second.
+    fn read(document: &Value, cpu: f64, machine: f64, resident: f64) -> Result<Self, String> {
         let at = |path: &str| document.pointer(path).and_then(Value::as_f64);
         let rate = at("/result/relayed_pps").or_else(|| at("/allocate/per_second"));
         let lives = at("/delete/done").map(|done| cpu * 1e6 / done.max(1.0));
@@ -223,6 +265,7 @@ impl Sample {
         Ok(Self {
             rate: rate.ok_or("the generator tells no rate")?,
             cpu: at("/result/server/cpu_us_per_packet").or(lives),
+            machine: rate.map_or(f64::NAN, |rate| machine * 1e6 / rate.max(1.0)),
             p50: at("/result/latency_us/p50").or_else(|| at("/allocate/latency_us/p50")),
             p99: at("/result/latency_us/p99").or_else(|| at("/allocate/latency_us/p99")),
             limited: whole || document["generator_limited"] == true,
@@ -256,35 +299,41 @@ impl Server {
         let ((tls_port, kept), (port, _)) = (free()?, free()?);
         let kept = (!SERVED).then_some(kept);
         let (core, workers) = match place {
-            Place::Pinned => (lab.pinned.then_some(CORES[0]), 1),
+            Place::Pinned | Place::Wired => (lab.pinned.then_some(CORES[0]), 1),
             Place::Anywhere(workers) => (None, workers),
         };
         let command = match program {
-            Program::Hairpin => HAIRPIN,
+            Program::Hairpin | Program::Kernel(_) => HAIRPIN,
             Program::Coturn(command) => command,
         };
+        let path = if let Program::Kernel(mode) = program { mode } else { "off" };
         let log = lab.folder.0.join("output");
-        let child = lab.folder.write_settings(port, tls_port, workers).and_then(|file| {
+        let child = lab.folder.write_settings(lab.addresses(), [port, tls_port], workers).and_then(|file| {
             let out = File::create(&log)?;
             let mut command = lab.command(command, core);
-            command.env("HAIRPIN_LIMITS_UNAUTHENTICATED", "0").arg("-c").arg(file);
-            command.stdout(out.try_clone()?).stderr(out).spawn()
+            command.env("HAIRPIN_LIMITS_UNAUTHENTICATED", "0").env("HAIRPIN_KERNEL_PATH", path).arg("-c").arg(file);
+            command.stdout(out.try_clone()?).stderr(out);
+            lab.inside(|| command.spawn())
         });
         let mut server =
             Self { child: child.map_err(|error| format!("{command}: {error}"))?, port, tls_port, _kept: kept };
-        server.wait().map_err(|error| format!("{error}: {}", last_lines(&read(&log))))?;
-        Ok(server)
+        let [at, _] = lab.addresses();
+        lab.outside(|| server.wait(at)).map_err(|error| format!("{error}: {}", last_lines(&read(&log))))?;
+        match read(&log).lines().find(|line| line.contains("kernel path:") && !line.contains("path: on")) {
+            Some(line) if path != "off" => Err(line.to_owned()),
+            _ => Ok(server),
+        }
     }
 
     /// Waits until it answers on every port.
-    fn wait(&mut self) -> Result<(), &'static str> {
+    fn wait(&mut self, at: Ipv4Addr) -> Result<(), &'static str> {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             if self.child.try_wait().is_ok_and(|status| status.is_some()) {
                 return Err("the server has ended");
             }
-            let connects = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
-            if answers(self.port).unwrap_or(false) && connects(self.port) && connects(self.tls_port) {
+            let connects = |port| TcpStream::connect((at, port)).is_ok();
+            if answers(at, self.port).unwrap_or(false) && connects(self.port) && connects(self.tls_port) {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(10));
@@ -322,6 +371,32 @@ impl Drop for Server {
     }
 }
 
+/// Two networks and the cable between: it carries whole checksums, and both ends poll, as of copper.
+struct Cable {
+    near: Space,
+    far: Space,
+    /// What makes the far end poll.
+    _polls: OwnedFd,
+}
+
+impl Cable {
+    /// Of the server and of its clients.
+    const ADDRESSES: [Ipv4Addr; 2] = [Ipv4Addr::new(198, 51, 100, 1), Ipv4Addr::new(198, 51, 100, 2)];
+
+    fn new() -> Option<Self> {
+        if !Space::allowed() {
+            return None;
+        }
+        let (near, far) = Space::pair();
+        for (space, at) in [&near, &far].into_iter().zip(Self::ADDRESSES) {
+            space.address(&format!("{at}/24"));
+            space.tool("ethtool", "-K eth0 tx off");
+        }
+        let _polls = far.pass_all("eth0");
+        Some(Self { near, far, _polls })
+    }
+}
+
 /// A folder that goes with its owner.
 struct Folder(PathBuf);
 
@@ -337,13 +412,18 @@ impl Folder {
     }
 
     /// Writes what both servers read. Relayed ports are below those that the system gives to sockets of clients.
-    fn write_settings(&self, port: u16, tls_port: u16, workers: u32) -> std::io::Result<PathBuf> {
+    fn write_settings(
+        &self,
+        [server, peer]: [Ipv4Addr; 2],
+        [port, tls_port]: [u16; 2],
+        workers: u32,
+    ) -> std::io::Result<PathBuf> {
         let (file, at) = (self.0.join("settings.conf"), self.0.display());
         let dtls = if SERVED { "" } else { "no-dtls\n" };
         let text = format!(
-            "listening-ip=127.0.0.1\nrelay-ip=127.0.0.1\nlistening-port={port}\ntls-listening-port={tls_port}\n\
+            "listening-ip={server}\nrelay-ip={server}\nlistening-port={port}\ntls-listening-port={tls_port}\n\
              min-port=10000\nmax-port=32000\nrelay-threads={workers}\nlt-cred-mech\nuser=u:p\nrealm=bench.example\n\
-             allow-loopback-peers\nallowed-peer-ip=127.0.0.1\ncert={at}/cert.pem\npkey={at}/key.pem\n{dtls}no-cli\n\
+             allow-loopback-peers\nallowed-peer-ip={peer}\ncert={at}/cert.pem\npkey={at}/key.pem\n{dtls}no-cli\n\
              pidfile={at}/pid\nlog-file={at}/log\nsimple-log\n"
         );
         fs::write(&file, text)?;
@@ -365,12 +445,21 @@ fn free_port() -> std::io::Result<(u16, UdpSocket)> {
 }
 
 /// Whether a Binding request is answered.
-fn answers(port: u16) -> std::io::Result<bool> {
-    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    socket.connect((Ipv4Addr::LOCALHOST, port))?;
+fn answers(at: Ipv4Addr, port: u16) -> std::io::Result<bool> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.connect((at, port))?;
     socket.set_read_timeout(Some(Duration::from_millis(100)))?;
     socket.send(&BINDING)?;
     socket.recv(&mut [0; 512]).map(|len| len >= BINDING.len())
+}
+
+/// Seconds that all cores together have been busy.
+fn busy() -> f64 {
+    let stat = read(Path::new("/proc/stat"));
+    // user, nice, system, idle, iowait, irq, softirq, steal: hundredths.
+    let fields = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).enumerate();
+    fields.filter(|(at, _)| [0, 1, 2, 5, 6].contains(at)).filter_map(|(_, n)| n.parse::<f64>().ok()).sum::<f64>()
+        / 100.0
 }
 
 /// A file's text, or none.
