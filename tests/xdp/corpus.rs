@@ -230,7 +230,8 @@ fn gain(row: &Row, done: Done) -> Status {
     gain
 }
 
-/// What the counters have gained.
+/// What the counters have gained, but for the packet now and then that a neighbour is asked by, after which another try
+/// was made.
 fn gained(before: &Status, after: &Status) -> Status {
     let count = |after: Count, before: Count| Count {
         packets: after.packets - before.packets,
@@ -239,7 +240,10 @@ fn gained(before: &Status, after: &Status) -> Status {
     Status {
         to_peer: count(after.to_peer, before.to_peer),
         to_client: count(after.to_client, before.to_client),
-        left: std::array::from_fn(|at| after.left[at] - before.left[at]),
+        left: std::array::from_fn(|at| match Left::ALL[at] {
+            Left::Neighbour => 0,
+            _ => after.left[at] - before.left[at],
+        }),
         bandwidth: 0,
         channels: 0,
         permissions: 0,

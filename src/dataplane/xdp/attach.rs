@@ -2,11 +2,12 @@
 
 use super::device::Interface;
 use super::netlink;
+use super::room::{self, Room};
 use super::{Mode, Wish};
 use aya::maps::{DevMapHash, MapData, MapError};
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::{Program, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use std::io;
 
@@ -31,7 +32,11 @@ pub(super) fn load(routing: u32, mode: Mode, wish: &Wish) -> Result<Ebpf, EbpfEr
         .override_global("last_relay_port", wish.ports.end(), true)
         .load(OBJECT)?;
     match mode {
-        Mode::Native | Mode::Generic => xdp(&mut program)?.load()?,
+        Mode::Native => {
+            xdp(&mut program)?.load()?;
+            self::program::<Xdp>(&mut program, "probe")?.load()?;
+        }
+        Mode::Generic => xdp(&mut program)?.load()?,
         Mode::Tc => tc(&mut program)?.load()?,
     }
     Ok(program)
@@ -42,12 +47,22 @@ fn byte_time(bandwidth: u64) -> u64 {
     (1_000_000_000_u64 << 20).div_ceil(bandwidth.max(1)) * u64::from(bandwidth > 0)
 }
 
-/// Attaches the program to each interface. If one refuses, none has it: dropping the program takes its links away.
-pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -> Result<DevMapHash<MapData>, String> {
+/// Attaches the program to each interface; which of them have not shown yet whether there is room before their packets. If
+/// one refuses, none has the program: dropping it takes its links away.
+pub(super) fn attach<'i>(
+    program: &mut Ebpf,
+    interfaces: &'i [Interface],
+    mode: Mode,
+) -> Result<(DevMapHash<MapData>, Vec<&'i str>), String> {
+    let mut unknown = Vec::new();
     let table = take(program, "interfaces").and_then(DevMapHash::try_from);
     let mut table = table.map_err(|error| format!("the kernel's tables: {error}"))?;
-    for Interface { name, index, hardware } in interfaces {
-        attach_to(program, name, *index, mode).map_err(|error| cannot_attach(name, mode, &error))?;
+    for interface @ Interface { name, index, hardware } in interfaces {
+        match attach_to(program, interface, mode).map_err(|error| cannot_attach(name, mode, &error))? {
+            Room::TooLittle => return Err(format!("{name}: its driver leaves too little room for longer headers")),
+            Room::Unknown => unknown.push(name.as_str()),
+            Room::Enough => {}
+        }
         if mode == Mode::Native && !hardware && !netlink::transmits(*index) {
             return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
         }
@@ -55,20 +70,25 @@ pub(super) fn attach(program: &mut Ebpf, interfaces: &[Interface], mode: Mode) -
     for Interface { name, index, .. } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {
         table.insert(*index, *index, None, 0).map_err(|error| format!("{name}: {error}"))?;
     }
-    Ok(table)
+    Ok((table, unknown))
 }
 
-/// Attaches the program to one interface. In the stack, others that are there already keep their turn before it.
-fn attach_to(program: &mut Ebpf, name: &str, index: u32, mode: Mode) -> Result<(), ProgramError> {
-    let flags = match mode {
-        Mode::Native => XdpMode::Driver,
-        Mode::Generic => XdpMode::Skb,
+/// Attaches the program to one interface. In the driver, packets show first whether there is room before them; elsewhere the
+/// kernel makes it. In the stack, others that are there already keep their turn before this one.
+fn attach_to(program: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<Room, ProgramError> {
+    match mode {
+        Mode::Native => {
+            let (link, room) = room::probe(program, interface)?;
+            xdp(program)?.attach_to_link(link)?;
+            return Ok(room);
+        }
+        Mode::Generic => _ = xdp(program)?.attach_to_if_index(interface.index, XdpMode::Skb)?,
         Mode::Tc => {
             let last = TcAttachOptions::TcxOrder(LinkOrder::last());
-            return tc(program)?.attach_with_options(name, TcAttachType::Ingress, last).map(|_link| ());
+            tc(program)?.attach_with_options(&interface.name, TcAttachType::Ingress, last)?;
         }
-    };
-    xdp(program)?.attach_to_if_index(index, flags).map(|_link| ())
+    }
+    Ok(Room::Enough)
 }
 
 /// Whether packets that came in by another interface may leave by this one. A driver that cannot send them would lose
@@ -83,12 +103,20 @@ fn may_leave(interface: &Interface, all: &[Interface], mode: Mode) -> bool {
 
 /// The program of the driver, in the object.
 pub(super) fn xdp(program: &mut Ebpf) -> Result<&mut Xdp, ProgramError> {
-    program.program_mut("relay").ok_or(ProgramError::UnexpectedProgramType)?.try_into()
+    self::program(program, "relay")
 }
 
 /// That of the stack.
 pub(super) fn tc(program: &mut Ebpf) -> Result<&mut SchedClassifier, ProgramError> {
-    program.program_mut("relay_stack").ok_or(ProgramError::UnexpectedProgramType)?.try_into()
+    self::program(program, "relay_stack")
+}
+
+/// A program of the object, by its name.
+pub(super) fn program<'o, T>(object: &'o mut Ebpf, name: &str) -> Result<&'o mut T, ProgramError>
+where
+    &'o mut T: TryFrom<&'o mut Program, Error = ProgramError>,
+{
+    object.program_mut(name).ok_or(ProgramError::UnexpectedProgramType)?.try_into()
 }
 
 /// Why the kernel does not take the program, and what to do.

@@ -10,6 +10,7 @@ mod attach;
 mod device;
 mod netlink;
 mod pairs;
+mod room;
 mod sessions;
 mod status;
 mod tables;
@@ -133,7 +134,12 @@ impl Kernel {
 
     fn attempt(wish: &Wish, mode: Mode, routing: u32, why: String) -> Result<Self, String> {
         let mut program = attach::load(routing, mode, wish).map_err(|error| attach::cannot_load(&error))?;
-        let interfaces = attach::attach(&mut program, &wish.interfaces, mode)?;
+        let (interfaces, unknown) = attach::attach(&mut program, &wish.interfaces, mode)?;
+        let why = if unknown.is_empty() {
+            why
+        } else {
+            format!("{why}; no packet has shown yet whether there is room for longer headers on {}", unknown.join(" "))
+        };
         let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
         let kernel =
             Self { mode, why, interfaces: wish.interfaces.clone(), own: wish.own.clone(), tables: Mutex::new(tables) };

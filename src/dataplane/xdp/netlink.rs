@@ -3,6 +3,7 @@
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// `CTRL_CMD_GETFAMILY` of the family that knows the others, with its attributes for number and name.
@@ -20,6 +21,11 @@ const TRANSMITS: u64 = 4;
 const LINK: u16 = 18;
 const LINK_ADDRESS: u16 = 1;
 const LINK_PARENT: u16 = 56;
+/// `RTM_NEWNEIGH`, with the attribute for a neighbour's IP address (`NDA_DST`), and the state in which it is asked whether it
+/// is there (`NUD_PROBE`).
+const NEIGHBOUR: u16 = 28;
+const NEIGHBOUR_IP: u16 = 1;
+const PROBE: u16 = 0x10;
 /// Bytes of netlink's own header, and of what follows it: in generic messages, and in those about links.
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
@@ -47,6 +53,16 @@ fn link(index: u32, wanted: u16) -> io::Result<Vec<u8>> {
     exchange(&mut socket(libc::NETLINK_ROUTE)?, &message(LINK, &about), LINK_HEADER, wanted)
 }
 
+/// Lets the kernel ask a neighbour that it knows whether it is still there.
+pub(super) fn probe_neighbour(index: u32, ip: Ipv4Addr) -> io::Result<()> {
+    let mut about = vec![libc::AF_INET as u8, 0, 0, 0];
+    about.extend(index.to_ne_bytes());
+    about.extend(PROBE.to_ne_bytes());
+    about.extend([0; 2]);
+    push(&mut about, NEIGHBOUR_IP, &ip.octets());
+    socket(libc::NETLINK_ROUTE)?.send(&message(NEIGHBOUR, &about)).map(|_len| ())
+}
+
 fn features(index: u32) -> io::Result<u64> {
     let mut socket = socket(libc::NETLINK_GENERIC)?;
     let family = ask(&mut socket, CONTROL, (FAMILY_NAME, b"netdev\0"), FAMILY_ID)?;
@@ -70,10 +86,7 @@ fn ask(
     wanted: u16,
 ) -> io::Result<Vec<u8>> {
     let mut body = vec![command, 1, 0, 0];
-    body.extend((4 + value.len() as u16).to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
+    push(&mut body, kind, value);
     exchange(socket, &message(family, &body), GENERIC, wanted)
 }
 
@@ -84,6 +97,14 @@ fn exchange(socket: &mut Socket, message: &[u8], header: usize, wanted: u16) -> 
     let len = socket.read(&mut answer)?;
     let attributes = answer.get(HEADER + header..len).ok_or(io::ErrorKind::InvalidData)?;
     find(attributes, wanted).map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
+/// Appends an attribute.
+fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    body.extend((4 + value.len() as u16).to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 /// A request of this type.

@@ -168,6 +168,8 @@ enum counter {
 	NEIGHBOUR, // one now and then goes by user space, whose sending makes the kernel see whether the neighbour is there
 	JOINED,    // the kernel has made one of several
 	BANDWIDTH, // dropped: more than the allocation may send
+	HAS_ROOM,  // before packets of the moment when that is tried
+	LACKS_ROOM,
 	COUNTERS,
 };
 
@@ -952,6 +954,18 @@ int relay(struct xdp_md *ctx)
 	default:
 		return XDP_PASS;
 	}
+}
+
+// Tries whether there is room before a packet for the longest headers that one of a route may get, and lets it pass.
+SEC("xdp")
+int probe(struct xdp_md *ctx)
+{
+	int longer = sizeof(struct ipv6hdr) - sizeof(struct iphdr) + HEAD_IPV6;
+	int lacks = adjust_head(ctx, -longer) != 0;
+	if (!lacks)
+		adjust_head(ctx, longer);
+	leave(lacks ? LACKS_ROOM : HAS_ROOM);
+	return XDP_PASS;
 }
 
 // Whether a packet of the stack may be one of a route, with all its headers in one place. A tag that the card has taken
