@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dataplane/xdp");
+const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/dataplane/xdp/bpf");
 
 /// A folder that ends with the test.
 struct Folder(PathBuf);
@@ -35,8 +35,9 @@ fn the_object_is_what_its_source_compiles_to() {
     }
     let folder = Folder(env::temp_dir().join(format!("hairpin-xdp-{}", std::process::id())));
     fs::create_dir_all(&folder.0).unwrap();
-    for name in ["Makefile", "relay.bpf.c"] {
-        fs::copy(Path::new(FOLDER).join(name), folder.0.join(name)).unwrap();
+    let sources = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name());
+    for name in sources.filter(|name| name != "relay.bpf.o") {
+        fs::copy(Path::new(FOLDER).join(&name), folder.0.join(&name)).unwrap();
     }
     let output = Command::new("make").arg("-C").arg(&folder.0).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -45,6 +46,6 @@ fn the_object_is_what_its_source_compiles_to() {
     let is_same = object(&folder.0) == object(Path::new(FOLDER));
     assert!(
         is_same,
-        "relay.bpf.o is not what relay.bpf.c compiles to: run `make -C src/dataplane/xdp`, and commit both"
+        "relay.bpf.o is not what its source compiles to: run `make -C src/dataplane/xdp/bpf`, and commit both"
     );
 }

@@ -1,4 +1,4 @@
-//! The bytes of keys and values, as `relay.bpf.c` declares them.
+//! The bytes of keys and values, as `bpf/tables.h` declares them.
 
 use super::pairs::Inward;
 use crate::turn::{Permission, Route};

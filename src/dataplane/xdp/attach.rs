@@ -12,7 +12,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use std::io;
 
 /// The program, compiled by `make` in its folder.
-const OBJECT: &[u8] = aya::include_bytes_aligned!("relay.bpf.o");
+const OBJECT: &[u8] = aya::include_bytes_aligned!("bpf/relay.bpf.o");
 
 /// Takes a table out of the object.
 pub(super) fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, MapError> {

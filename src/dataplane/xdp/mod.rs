@@ -1,6 +1,6 @@
 //! The kernel path: packets of established channels are relayed where they come in, and never reach this process.
 //!
-//! `relay.bpf.c` is the program and says what it carries. What the core tells of routes is written into its tables
+//! `bpf/relay.bpf.c` is the program and says what it carries. What the core tells of routes is written into its tables
 //! here, and nothing else is: a route that is not there, or a packet that does not fit one, is user space's.
 //!
 //! The links that hold the program to its interfaces are descriptors of this process and end with it, however it ends.
