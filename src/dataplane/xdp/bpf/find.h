@@ -134,6 +134,7 @@ INLINE int is_padding(void *ctx, enum door door, const struct packet *packet, co
 		return 0;
 	if (padding == 0)
 		return 1;
+	padding = few(padding);
 	__u32 from = packet->headers + exit->before + exit->body;
 	long failed = door == DRIVER ? xdp_load(ctx, from, &bytes, padding) : skb_load(ctx, from, &bytes, padding);
 	return !failed && bytes == 0;

@@ -112,8 +112,9 @@ INLINE int write_head(__u32 *to, const struct exit *exit, void *end)
 INLINE int write_padding(void *ctx, enum door door, const struct exit *exit, __u32 head)
 {
 	__u32 zero = 0, size = exit->padding;
-	if (size == 0 || size > 3)
+	if (size == 0)
 		return 1;
+	size = few(size);
 	__u32 to = head + exit->body;
 	return !(door == DRIVER ? xdp_store(ctx, to, &zero, size) : skb_store(ctx, to, &zero, size, 0));
 }
