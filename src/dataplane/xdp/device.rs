@@ -26,9 +26,10 @@ impl Interface {
 /// The loopback device's number, the same on every host.
 const LOOPBACK: u32 = 1;
 
-/// What this process needs: to load the program, and to attach it. The numbers are the kernel's.
-const RIGHTS: [(&str, u64); 2] = [("CAP_BPF", 1 << 39), ("CAP_NET_ADMIN", 1 << 12)];
-/// `CAP_SYS_ADMIN` stands for `CAP_BPF`.
+/// What this process needs: to load the program, to attach it, and to have it verified as what it is: of others the kernel
+/// expects attacks by speculation, and slows their programs down or does not take them. The numbers are the kernel's.
+const RIGHTS: [(&str, u64); 3] = [("CAP_BPF", 1 << 39), ("CAP_NET_ADMIN", 1 << 12), ("CAP_PERFMON", 1 << 38)];
+/// `CAP_SYS_ADMIN` stands for `CAP_BPF` and `CAP_PERFMON`.
 const ADMIN: u64 = 1 << 21;
 
 /// Says which rights this process lacks, if any.
@@ -36,12 +37,12 @@ pub(super) fn rights() -> Result<(), String> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let has = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
     // Where nothing is said, the kernel will say no itself.
-    let has = has.map_or(u64::MAX, |has| if has & ADMIN == 0 { has } else { has | 1 << 39 });
+    let has = has.map_or(u64::MAX, |has| if has & ADMIN == 0 { has } else { has | 3 << 38 });
     let lacks: Vec<&str> = RIGHTS.iter().filter(|(_, bit)| has & bit == 0).map(|(name, _)| *name).collect();
     if lacks.is_empty() {
         return Ok(());
     }
-    Err(format!("needs {} (systemd/hairpin-xdp.conf grants what is needed)", lacks.join(" and ")))
+    Err(format!("needs {} (systemd/hairpin-xdp.conf grants what is needed)", lacks.join(", ")))
 }
 
 /// Whose routing the program asks: that of what this host itself sends, which the kernel answers where the loopback

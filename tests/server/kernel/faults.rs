@@ -66,7 +66,7 @@ fn without_the_right_it_says_which() {
         says_and_serves(
             &Scene::setup("auto"),
             &by,
-            "off; packets are relayed in user space why=\"needs CAP_BPF and CAP_NET_ADMIN",
+            "off; packets are relayed in user space why=\"needs CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON",
         );
     }
 }
