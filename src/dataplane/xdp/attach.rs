@@ -1,6 +1,6 @@
 //! The program comes into the kernel and to its interfaces, or it is said why not.
 
-use super::device::Interface;
+use super::device::{self, Interface};
 use super::netlink;
 use super::room::{self, Room};
 use super::{Mode, Wish};
@@ -121,6 +121,12 @@ where
 
 /// Why the kernel does not take the program, and what to do.
 pub(super) fn cannot_load(error: &EbpfError) -> String {
+    // What an old kernel says of a program that it does not understand says nothing to a person.
+    device::too_old().unwrap_or_else(|| refusal(error))
+}
+
+/// What the kernel says of the program.
+fn refusal(error: &EbpfError) -> String {
     match system_error(error) {
         Some(libc::EPERM) => {
             "the kernel lets nobody load programs, or not from here (a container, kernel.unprivileged_bpf_disabled, lockdown)".to_owned()

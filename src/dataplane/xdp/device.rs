@@ -45,6 +45,17 @@ pub(super) fn rights() -> Result<(), String> {
     Err(format!("needs {} (systemd/hairpin-xdp.conf grants what is needed)", lacks.join(", ")))
 }
 
+/// The oldest kernel that has all that the program calls (`bpf_xdp_get_buff_len`).
+const OLDEST: (u32, u32) = (5, 18);
+
+/// Says of a kernel that has refused the program that it is too old, if it is. One that claims to be old may have more.
+pub(super) fn too_old() -> Option<String> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").ok()?;
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    let is_old = (numbers.next()?, numbers.next()?) < OLDEST;
+    is_old.then(|| format!("needs Linux {}.{} or later, and this is {}", OLDEST.0, OLDEST.1, release.trim()))
+}
+
 /// Whose routing the program asks: that of what this host itself sends, which the kernel answers where the loopback
 /// device may forward, or that of what the interfaces forward, where the host is a router anyway.
 ///

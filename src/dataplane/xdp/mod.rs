@@ -21,6 +21,7 @@ pub use tables::ROUTES;
 
 use crate::turn::{Path, Permission, RelayId, Route, Transport};
 use aya::programs::{TestRun, TestRunOptions};
+use aya::util::nr_cpus;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -108,6 +109,8 @@ impl Kernel {
             return Err(format!("{}: its packets have no Ethernet headers", at.name));
         }
         device::rights()?;
+        // Tables have a part for each core.
+        nr_cpus().map_err(|(path, error)| format!("cannot count the cores: {path}: {error}"))?;
         let routing = device::routing(&wish.interfaces)?;
         match wish.mode {
             Some(mode) => Self::attempt(wish, mode, routing, "as configured".to_owned()),
