@@ -13,7 +13,6 @@ use crate::admin::desk::Desk;
 use crate::admin::log;
 use crate::auth::peers::Policy;
 use crate::config::{self, Config, ListenKey, UserSecret};
-use crate::dataplane::xdp::Mode;
 use crate::io::dtls;
 use crate::io::tls::{Acceptor, BadCertificate};
 use crate::io::{self, Commons, ListenAddress, SocketOptions, Sockets};
@@ -99,8 +98,8 @@ impl Plan {
             .with_web(web(config))
             .with_dtls(dtls.clone());
         let commons = Arc::new(commons);
-        // What sockets may have joined passes the program in the stack, which can carry only single packets.
-        let join = commons.kernel().is_none_or(|kernel| kernel.mode() != Mode::Tc);
+        // What sockets may have joined before it passes the program, which can carry only single packets.
+        let join = commons.kernel().is_none_or(|kernel| !kernel.may_see_joined());
         Ok(Self {
             desk: Arc::new(Desk::new(Arc::clone(&commons), operators::facts(config, &no_kernel))),
             commons,

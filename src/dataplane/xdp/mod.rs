@@ -179,6 +179,17 @@ impl Kernel {
         self.mode
     }
 
+    /// Whether packets may be joined before the program sees them: before the stack, or by the card below a bridge, a bond
+    /// or the like.
+    #[must_use]
+    pub fn may_see_joined(&self) -> bool {
+        match self.mode {
+            Mode::Native => false,
+            Mode::Tc => true,
+            Mode::Generic => self.interfaces.iter().any(|at| !at.hardware),
+        }
+    }
+
     /// Why there and not elsewhere.
     #[must_use]
     pub fn why(&self) -> &str {
