@@ -58,6 +58,9 @@ fn linux_6_1_relays_in_the_driver() {
         scene.talk((1, 1), family).by_kernel();
     }
     scene.talk((0, 1), Family::V4).to_peer_by_user_space();
+    let said = "INFO kernel path: off; packets are relayed in user space why=\"this kernel takes the program only with CAP_PERFMON";
+    scene.serves_without("CAP_PERFMON", "auto", &[0, 1], said);
+    scene.talk((0, 0), Family::V4).by_user_space();
 }
 
 /// A driver without a native mode is said to be one, and does not matter where the mode is free.

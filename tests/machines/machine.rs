@@ -47,7 +47,8 @@ pub fn has(test: &str, kernel: &str) -> bool {
         None if !folder(kernel).join("vmlinuz").exists() => format!("the kernel {kernel} (`.ci/kernels` fetches it)"),
         None => return true,
     };
-    assert!(std::env::var("HAIRPIN_REQUIRE").as_deref() != Ok("all"), "{test}: needs {missing}");
+    let excused = std::env::var_os("HAIRPIN_NO_KERNELS").is_some();
+    assert!(std::env::var("HAIRPIN_REQUIRE").as_deref() != Ok("all") || excused, "{test}: needs {missing}");
     // Past the capture of the test runner: what was not tested should be seen.
     _ = writeln!(std::io::stderr(), "skipped: {test}: needs {missing}");
     false

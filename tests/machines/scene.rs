@@ -85,12 +85,18 @@ impl Scene {
     /// Ends the server that ran before, and starts one with this kernel path on these cards, which says this of it.
     #[track_caller]
     pub fn serves(&mut self, mode: &str, cards: &[usize], expected: &str) {
+        self.serves_without("", mode, cards, expected);
+    }
+
+    /// The same without one of the rights.
+    #[track_caller]
+    pub fn serves_without(&mut self, right: &str, mode: &str, cards: &[usize], expected: &str) {
         self.end();
         let setup = setup(mode, cards);
         self.metrics.set_ip(setup.ip);
         self.machine.run(&format!("cat > /etc/hairpin.toml <<'END'\n{}END", setup.text(PORT, PORT + 1)));
         let before = self.machine.console().len();
-        let rights = rights();
+        let rights = rights(right);
         self.machine.run(&format!("/bin/setpriv {rights} hairpin -c /etc/hairpin.toml < /dev/null & server=$!"));
         self.machine.wait_for(before, "serving");
         let console = self.machine.console();
@@ -170,10 +176,13 @@ fn setup(mode: &str, cards: &[usize]) -> Setup {
         .set("admin.metrics", &quoted(&SocketAddr::new(first, METRICS).to_string()))
 }
 
-/// The rights of the service, as `setpriv` has them.
-fn rights() -> String {
+/// The rights of the service, or all but one of them, as `setpriv` has them.
+fn rights(without: &str) -> String {
     let granted = RIGHTS.lines().find_map(|line| line.strip_prefix("AmbientCapabilities=")).unwrap();
-    let names = granted.split(' ').map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
+    let names = granted
+        .split(' ')
+        .filter(|name| *name != without)
+        .map(|name| format!(",+{}", name.trim_start_matches("CAP_").to_lowercase()));
     format!("--inh-caps=-all --bounding-set=-all{}", names.collect::<String>())
 }
 

@@ -131,6 +131,10 @@ fn refusal(error: &EbpfError) -> String {
         Some(libc::EPERM) => {
             "the kernel lets nobody load programs, or not from here (a container, kernel.unprivileged_bpf_disabled, lockdown)".to_owned()
         }
+        _ if !device::is_trusted() => {
+            "this kernel takes the program only with CAP_PERFMON, too (systemd/hairpin-xdp.conf grants what is needed)"
+                .to_owned()
+        }
         _ => format!("this kernel does not take the program: {}", end(&error.to_string())),
     }
 }

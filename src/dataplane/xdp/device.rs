@@ -26,23 +26,34 @@ impl Interface {
 /// The loopback device's number, the same on every host.
 const LOOPBACK: u32 = 1;
 
-/// What this process needs: to load the program, to attach it, and to have it verified as what it is: of others the kernel
-/// expects attacks by speculation, and slows their programs down or does not take them. The numbers are the kernel's.
-const RIGHTS: [(&str, u64); 3] = [("CAP_BPF", 1 << 39), ("CAP_NET_ADMIN", 1 << 12), ("CAP_PERFMON", 1 << 38)];
+/// What this process needs: to load the program, and to attach it. The numbers are the kernel's.
+const RIGHTS: [(&str, u64); 2] = [("CAP_BPF", 1 << 39), ("CAP_NET_ADMIN", 1 << 12)];
+/// Of whoever lacks `CAP_PERFMON` the kernel expects attacks by speculation: it slows the program down, or refuses it.
+const TRUST: u64 = 1 << 38;
 /// `CAP_SYS_ADMIN` stands for `CAP_BPF` and `CAP_PERFMON`.
 const ADMIN: u64 = 1 << 21;
 
 /// Says which rights this process lacks, if any.
 pub(super) fn rights() -> Result<(), String> {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let has = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
-    // Where nothing is said, the kernel will say no itself.
-    let has = has.map_or(u64::MAX, |has| if has & ADMIN == 0 { has } else { has | 3 << 38 });
+    let has = capabilities();
     let lacks: Vec<&str> = RIGHTS.iter().filter(|(_, bit)| has & bit == 0).map(|(name, _)| *name).collect();
     if lacks.is_empty() {
         return Ok(());
     }
-    Err(format!("needs {} (systemd/hairpin-xdp.conf grants what is needed)", lacks.join(", ")))
+    Err(format!("needs {} (systemd/hairpin-xdp.conf grants what is needed)", lacks.join(" and ")))
+}
+
+/// Whether the kernel takes programs of this process for what they are.
+pub(super) fn is_trusted() -> bool {
+    capabilities() & TRUST != 0
+}
+
+/// The capabilities of this process.
+fn capabilities() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let has = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("CapEff:")?.trim(), 16).ok());
+    // Where nothing is said, the kernel will say no itself.
+    has.map_or(u64::MAX, |has| if has & ADMIN == 0 { has } else { has | 3 << 38 })
 }
 
 /// The oldest kernel that has all that the program calls (`bpf_xdp_get_buff_len`).
