@@ -17,42 +17,54 @@ use super::space::Space;
 const PATIENCE: Duration = Duration::from_secs(60);
 const HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 3478);
 
-/// A server with the program in the driver, at the end of a cable.
+/// A server with the program in the driver, and a router between it and whoever talks by it: its next hop is nobody whom
+/// a packet is for. At the far end of both cables is a program, too.
 struct Wire {
     _server: Server,
     host: Space,
+    router: Space,
     far: Space,
-    _polls: OwnedFd,
+    _polls: [OwnedFd; 2],
     folder: Folder,
 }
 
 /// Stopped before its network goes.
 struct Server(Process);
 
-/// Packets that were relayed by the kernel, and datagrams that reached sockets of the server's network.
+/// Packets that were relayed by the kernel, datagrams that reached sockets of the server's network, and packets that the
+/// router has forwarded.
 #[derive(Clone, Copy, Debug)]
 struct Packets {
     to_peer: u64,
     to_client: u64,
     by_sockets: u64,
+    forwarded: u64,
 }
 
 impl Wire {
     fn new() -> Self {
-        let (host, far, folder) = (Space::new(), Space::new(), Folder::new());
-        host.cable("wire0", &far, "wire1");
-        host.address_on("wire0", "192.0.2.1/24");
-        far.address_on("wire1", "192.0.2.2/24");
-        far.address_on("wire1", "192.0.2.3/24");
-        far.ip("route add default via 192.0.2.1");
+        let ([host, router, far], folder) = ([(); 3].map(|()| Space::new()), Folder::new());
+        host.cable("wire0", &router, "wire1");
+        router.cable("wire2", &far, "wire3");
+        let places = [
+            (&host, "wire0", "192.0.2.1/25"),
+            (&router, "wire1", "192.0.2.126/25"),
+            (&router, "wire2", "192.0.2.129/25"),
+            (&far, "wire3", "192.0.2.130/25"),
+            (&far, "wire3", "192.0.2.131/25"),
+        ];
+        places.iter().for_each(|(space, name, address)| space.address_on(name, address));
+        router.tool("sysctl", "-q -w net.ipv4.ip_forward=1");
+        host.ip("route add default via 192.0.2.126");
+        far.ip("route add default via 192.0.2.129");
         // A real wire carries whole checksums, and its other end takes what a program sends.
-        far.tool("ethtool", "-K wire1 tx off");
-        let polls = far.pass_all("wire1");
+        far.tool("ethtool", "-K wire3 tx off");
+        let polls = [router.pass_all("wire1"), far.pass_all("wire3")];
         let config = folder.write(
             "turnserver.conf",
             &format!(
                 "listening-ip=192.0.2.1\nrelay-ip=192.0.2.1\nrealm=example.org\nuser={USER}:{PASSWORD}\n\
-                 static-auth-secret={SECRET}\nallowed-peer-ip=192.0.2.2-192.0.2.3\nrfc5766-channel-numbers\n\
+                 static-auth-secret={SECRET}\nallowed-peer-ip=192.0.2.130-192.0.2.131\nrfc5766-channel-numbers\n\
                  kernel-path=native\n"
             ),
         );
@@ -60,7 +72,7 @@ impl Wire {
         let server = host.run(|| Process::start(Command::new(program()).arg("-c").arg(config), &log));
         until("the server answers", PATIENCE, || far.run(|| answers_binding(HOST)).then_some(()));
         assert!(server.output().contains("kernel path: on mode=native interfaces=\"wire0\""), "{}", server.output());
-        Self { _server: Server(server), host, far, _polls: polls, folder }
+        Self { _server: Server(server), host, router, far, _polls: polls, folder }
     }
 
     /// Runs a client to its end at the far end of the wire.
@@ -84,26 +96,29 @@ impl Wire {
             let (_, rest) = line.split_once(&format!(" {name}=")).unwrap();
             rest.split(' ').next().unwrap().parse().unwrap()
         };
-        let by_sockets = self.host.run(datagrams);
-        Packets { to_peer: number("to_peer_packets"), to_client: number("to_client_packets"), by_sockets }
+        let by_sockets = self.host.run(|| counted("Udp:", "InDatagrams"));
+        let forwarded = self.router.run(|| counted("Ip:", "ForwDatagrams"));
+        Packets { to_peer: number("to_peer_packets"), to_client: number("to_client_packets"), by_sockets, forwarded }
     }
 }
 
-/// Datagrams that sockets of this thread's network have received.
-fn datagrams() -> u64 {
+/// What this thread's network has counted.
+fn counted(of: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
-    let [names, values] = [0, 1].map(|at| text.lines().filter(|line| line.starts_with("Udp:")).nth(at).unwrap());
-    let at = names.split(' ').position(|name| name == "InDatagrams").unwrap();
+    let [names, values] = [0, 1].map(|at| text.lines().filter(|line| line.starts_with(of)).nth(at).unwrap());
+    let at = names.split(' ').position(|known| known == name).unwrap();
     values.split(' ').nth(at).unwrap().parse().unwrap()
 }
 
 impl Packets {
     /// More than 99 of 100 packets that came in were relayed by the kernel. A packet from client to client is counted
-    /// for both.
+    /// for both. Each of them came by the router and left by it.
     fn are_the_kernels(self, between_clients: bool) {
-        let Self { to_peer, to_client, by_sockets } = self;
+        let Self { to_peer, to_client, by_sockets, forwarded } = self;
         let carried = if between_clients { to_peer.max(to_client) } else { to_peer + to_client };
         assert!(by_sockets * 99 < carried, "{self:?}");
+        // Some are on their way while these are counted.
+        assert!(forwarded * 100 > carried * 2 * 95, "{self:?}");
     }
 }
 
@@ -128,10 +143,10 @@ fn uclient(flags: &[&str]) -> Packets {
     let wire = Wire::new();
     let log = wire.folder.join("peer.log");
     let _peer =
-        wire.far.run(|| Process::start(Command::new("turnutils_peer").args(["-L", "192.0.2.3", "-p", "3480"]), &log));
+        wire.far.run(|| Process::start(Command::new("turnutils_peer").args(["-L", "192.0.2.131", "-p", "3480"]), &log));
     let mut client = Command::new("turnutils_uclient");
-    client.args(["-u", USER, "-w", PASSWORD, "-n", "1000", "-m", "3", "-z", "5", "-l", "200", "-L", "192.0.2.2"]);
-    let said = wire.run(client.args(["-e", "192.0.2.3", "-r", "3480"]).args(flags).arg("192.0.2.1"));
+    client.args(["-u", USER, "-w", PASSWORD, "-n", "1000", "-m", "3", "-z", "5", "-l", "200", "-L", "192.0.2.130"]);
+    let said = wire.run(client.args(["-e", "192.0.2.131", "-r", "3480"]).args(flags).arg("192.0.2.1"));
     assert!(said.contains("Total lost packets 0 "), "{said}");
     wire.packets()
 }
@@ -177,6 +192,7 @@ impl Packets {
             to_peer: self.to_peer - before.to_peer,
             to_client: self.to_client - before.to_client,
             by_sockets: self.by_sockets - before.by_sockets,
+            forwarded: self.forwarded - before.forwarded,
         }
     }
 }

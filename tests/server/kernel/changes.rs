@@ -1,7 +1,7 @@
 //! What ends, changes or breaks while media flows.
 
 use super::media::{Media, Way};
-use super::scene::{Counts, HOST, PORT, RIGHT, Scene};
+use super::scene::{Counts, HOST, NEXT_HOP, PORT, RIGHT, Scene};
 use crate::client::Heard;
 use crate::control::{command_at, json_at};
 use crate::harness::*;
@@ -180,7 +180,7 @@ fn a_neighbour_whom_only_the_program_sends_to_is_asked_whether_it_is_there() {
     let (server, mut media) = begin(&scene, &[]);
     media.flows_by_kernel(&server);
     scene.host.tool("sysctl", "-q -w net.ipv4.neigh.right0.delay_first_probe_time=1");
-    let neighbour = format!("{} dev right0", RIGHT[0]);
+    let neighbour = format!("{NEXT_HOP} dev right0");
     scene.host.ip(&format!("neigh change {neighbour} nud stale"));
     eventually("the neighbour is asked, and answers", || {
         scene.host.tool("ip", &format!("neigh show {neighbour}")).contains("REACHABLE").then_some(())
@@ -240,10 +240,10 @@ fn interfaces_that_go_and_come_are_served_again() {
     let (server, mut media) = begin(&scene, &[]);
     for name in ["left0", "right0"] {
         media.flows_by_kernel(&server);
-        scene.host.ip(&format!("link set {name} down"));
+        scene.take_down(name);
         media.is_silent(Way::Up);
         media.is_silent(Way::Down);
-        scene.host.ip(&format!("link set {name} up"));
+        scene.bring_up(name);
     }
     media.flows_by_kernel(&server);
 }
@@ -282,15 +282,13 @@ fn a_way_that_becomes_narrow_is_served() {
     };
     come_down(1, &peer);
     assert_eq!(come_down(1400, &peer), (100, 0));
-    scene.host.ip("link set left0 mtu 1280");
-    scene.left.ip("link set left1 mtu 1280");
+    scene.narrow("left0", 1280);
     // Headers of 20, 8 and 4 bytes come before the payload.
     narrow(&peer, true);
     assert_eq!(come_down(1248, &peer), (100, 0));
     assert_eq!(come_down(1249, &peer), (0, 100));
     assert_eq!(come_down(1400, &peer), (0, 100));
-    scene.host.ip("link set left0 mtu 1500");
-    scene.left.ip("link set left1 mtu 1500");
+    scene.narrow("left0", 1500);
     narrow(&peer, false);
     assert_eq!(come_down(1400, &peer), (100, 0));
 }

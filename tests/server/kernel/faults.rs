@@ -164,8 +164,7 @@ fn a_cable_whose_end_polls_without_a_program_carries() {
     }
     let mut scene = Scene::new();
     scene.stop_polling();
-    scene.left.tool("ethtool", "-K left1 gro on");
-    scene.right.tool("ethtool", "-K right1 gro on");
+    scene.routers.iter().for_each(|router| _ = router.tool("ethtool", "-K near gro on"));
     let server = scene.start("native");
     server.err.wait_for("kernel path: on mode=native");
     for (space, at) in [(&scene.left, LEFT[0]), (&scene.right, RIGHT[0])] {

@@ -1,4 +1,4 @@
-//! A server between two cables, and what its kernel path says of itself.
+//! A server between two routers, and what its kernel path says of itself.
 
 use crate::client::Client;
 use crate::harness::*;
@@ -12,20 +12,30 @@ pub const HOST: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 1))];
 /// Addresses in the network to the left, where clients are.
 pub const LEFT: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, 2))];
+    [IpAddr::V4(Ipv4Addr::new(192, 0, 2, 130)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 1, 1, 0, 0, 0, 2))];
 /// Addresses in the network to the right.
 pub const RIGHT: [IpAddr; 2] =
-    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, 2))];
+    [IpAddr::V4(Ipv4Addr::new(198, 51, 100, 130)), IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 2, 1, 0, 0, 0, 2))];
+/// The host's next hop to the right.
+pub const NEXT_HOP: &str = "198.51.100.126";
 /// The server's port: in a network of its own every port is free.
 pub const PORT: u16 = 3478;
 
-/// Three networks: `left1` is at the other end of the host's `left0`, and `right1` of `right0`.
+/// Five networks in a row. Clients are to the left, peers to the left and to the right, and neither is a neighbour of the
+/// host:
+///
+/// ```text
+/// left                 router                 host                 router               right
+///      left1 ──── far0        near ──── left0    right0 ──── near        far ──── right1
+/// ```
 #[derive(Debug)]
 pub struct Scene {
     pub host: Space,
     pub left: Space,
     pub right: Space,
-    /// What makes the far ends poll.
+    /// Those to the left and to the right.
+    pub routers: [Space; 2],
+    /// The programs at the far ends of cables, which make these poll.
     polls: Vec<OwnedFd>,
 }
 
@@ -34,17 +44,37 @@ impl Scene {
     pub const NEEDS: &[Need] = &[Need::Spaces, Need::Ethtool];
 
     pub fn new() -> Self {
-        let (host, left, right) = (Space::new(), Space::new(), Space::new());
-        let polls = vec![
-            connect(&host, &left, "left", ("192.0.2", "2001:db8:1:")),
-            connect(&host, &right, "right", ("198.51.100", "2001:db8:2:")),
+        let [host, left, right] = [(); 3].map(|()| Space::new());
+        let routers = [(); 2].map(|()| Space::new());
+        let polls = [
+            connect(&host, &routers[0], &left, "left", ("192.0.2", "2001:db8:1")),
+            connect(&host, &routers[1], &right, "right", ("198.51.100", "2001:db8:2")),
         ];
-        Self { host, left, right, polls }
+        Self { host, left, right, routers, polls: polls.into_iter().flatten().collect() }
     }
 
     /// The far ends lose what a native program sends.
     pub fn stop_polling(&mut self) {
         self.polls.clear();
+    }
+
+    /// Takes an interface of the host down.
+    pub fn take_down(&self, name: &str) {
+        self.host.ip(&format!("link set {name} down"));
+    }
+
+    /// Brings it up, with all that it loses by going down.
+    pub fn bring_up(&self, name: &str) {
+        self.host.ip(&format!("link set {name} up"));
+        let (v4, v6) = if name == "left0" { ("192.0.2", "2001:db8:1") } else { ("198.51.100", "2001:db8:2") };
+        self.host.address_on(name, &format!("{v6}::1/64"));
+        lead(&self.host, (v4, v6));
+    }
+
+    /// Lets the cable of an interface of the host carry packets of so many bytes and no more.
+    pub fn narrow(&self, name: &str, mtu: u32) {
+        self.host.ip(&format!("link set {name} mtu {mtu}"));
+        self.routers[usize::from(name != "left0")].ip(&format!("link set near mtu {mtu}"));
     }
 
     /// Whether an interface of the host has a program.
@@ -78,19 +108,40 @@ impl Scene {
     }
 }
 
-/// Lays a cable that is like one of copper: it carries whole checksums, and both ends poll.
-fn connect(host: &Space, other: &Space, name: &str, (v4, v6): (&str, &str)) -> OwnedFd {
+/// Lays cables from the host to a router and from there to others. They are like those of copper: they carry whole
+/// checksums, and their far ends poll.
+fn connect(host: &Space, router: &Space, other: &Space, name: &str, (v4, v6): (&str, &str)) -> [OwnedFd; 2] {
     let (near, far) = (format!("{name}0"), format!("{name}1"));
-    host.cable(&near, other, &far);
-    for (space, name, number) in [(host, &near, 1), (other, &far, 2)] {
-        space.address_on(name, &format!("{v4}.{number}/24"));
-        space.address_on(name, &format!("{v6}:{number}/64"));
+    // Who doubts its own addresses asks for no neighbour in the first second.
+    [host, router].map(|space| space.tool("sysctl", "-q -w net.ipv6.conf.default.accept_dad=0"));
+    host.cable(&near, router, "near");
+    router.cable("far", other, &far);
+    let places = [
+        (host, &*near, "1/25", "::1"),
+        (router, "near", "126/25", "::fe"),
+        (router, "far", "129/25", ":1::1"),
+        (other, &*far, "130/25", ":1::2"),
+    ];
+    for (space, name, host4, host6) in places {
+        space.address_on(name, &format!("{v4}.{host4}"));
+        space.address_on(name, &format!("{v6}{host6}/64"));
     }
-    for gateway in [format!("{v4}.1"), format!("{v6}:1")] {
-        other.ip(&format!("route add default via {gateway}"));
+    router.tool("sysctl", "-q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+    lead(host, (v4, v6));
+    for (space, v4, v6) in
+        [(router, format!("{v4}.1"), format!("{v6}::1")), (other, format!("{v4}.129"), format!("{v6}:1::1"))]
+    {
+        space.ip(&format!("route add default via {v4}"));
+        space.ip(&format!("route add default via {v6}"));
     }
     other.tool("ethtool", &format!("-K {far} tx off"));
-    other.pass_all(&far)
+    [router.pass_all("near"), other.pass_all(&far)]
+}
+
+/// Tells the host that a network is behind its router.
+fn lead(host: &Space, (v4, v6): (&str, &str)) {
+    host.ip(&format!("route add {v4}.128/25 via {v4}.126"));
+    host.ip(&format!("route add {v6}:1::/64 via {v6}::fe"));
 }
 
 /// What the kernel path has done and holds.

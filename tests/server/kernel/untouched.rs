@@ -51,8 +51,8 @@ fn what_looks_like_a_route_is_none() {
         return;
     }
     let scene = Scene::new();
-    scene.host.ip("addr add 192.0.2.77/24 dev left0");
-    scene.left.ip("addr add 192.0.2.78/24 dev left1");
+    scene.host.ip("addr add 192.0.2.77/25 dev left0");
+    scene.left.ip("addr add 192.0.2.178/25 dev left1");
     let server = scene.start("native");
     let mut client = scene.left.run(|| Client::udp_from(LEFT[0], server.addr)).named(ALICE);
     let peer = scene.right.run(|| peer_at(RIGHT[0]));
@@ -71,7 +71,7 @@ fn what_looks_like_a_route_is_none() {
     assert_eq!(hears(&services[1]).0, b"to somebody else");
     // The client's port at another address, and the peer's.
     let port = client.local().port();
-    let stranger = scene.left.run(|| socket(([192, 0, 2, 78], port)));
+    let stranger = scene.left.run(|| socket(([192, 0, 2, 178], port)));
     stranger.send_to(&frame, server.addr).unwrap();
     let gained = Counts::of(&server).since(&before);
     assert_eq!((gained.to_peer, gained.to_client), (0, 0), "{gained:?}");
