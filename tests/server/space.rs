@@ -107,16 +107,27 @@ impl Space {
     }
 }
 
+/// Whether the kernel still has the program of this number, attached or not.
+pub fn is_loaded(program: u32) -> bool {
+    try_bpf(13, &[program.into()]).is_ok() // BPF_PROG_GET_FD_BY_ID
+}
+
 /// Asks the kernel for a descriptor of a program or a link. Whatever the words point at must be there.
 fn bpf(command: libc::c_int, words: &[u64]) -> OwnedFd {
+    try_bpf(command, words).unwrap_or_else(|error| panic!("bpf {command}: {error}"))
+}
+
+fn try_bpf(command: libc::c_int, words: &[u64]) -> std::io::Result<OwnedFd> {
     let mut attributes = [0_u64; 16];
     attributes[..words.len()].copy_from_slice(words);
     // SAFETY: the kernel reads the attributes, which outlive the call, and what they point at; a descriptor that it
     // returns is nobody else's.
     unsafe {
         let fd = libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes));
-        assert!(fd >= 0, "bpf {command}: {}", std::io::Error::last_os_error());
-        OwnedFd::from_raw_fd(fd as libc::c_int)
+        if fd < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        Ok(OwnedFd::from_raw_fd(fd as libc::c_int))
     }
 }
 
@@ -168,6 +179,11 @@ pub fn set_tos(socket: &UdpSocket, tos: u8) {
 /// Lets the kernel divide what a socket sends into datagrams of so many bytes.
 pub fn divide(socket: &UdpSocket, size: u16) {
     set(socket, libc::SOL_UDP, libc::UDP_SEGMENT, libc::c_int::from(size));
+}
+
+/// Lets a socket hold so many bytes that nobody has received yet, whatever the system would rather have.
+pub fn widen(socket: &UdpSocket, bytes: u32) {
+    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, bytes as libc::c_int);
 }
 
 fn set(socket: &UdpSocket, level: libc::c_int, name: libc::c_int, value: libc::c_int) {

@@ -1,11 +1,12 @@
 //! What ends, changes or breaks while media flows.
 
-use super::media::{Media, Way};
-use super::scene::{Counts, HOST, NEXT_HOP, PORT, RIGHT, Scene};
+use super::media::{Bystander, Media, Way};
+use super::scene::{Counts, HOST, LEFT, NEXT_HOP, PORT, RIGHT, Scene};
 use crate::client::Heard;
 use crate::control::{command_at, json_at};
 use crate::harness::*;
 use crate::metrics::number;
+use crate::space::is_loaded;
 use hairpin::wire::{Method, attribute};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
@@ -21,6 +22,19 @@ fn begin(scene: &Scene, more: &[(&str, &str)]) -> (Server, Media) {
     let server = setup.start_on(PORT, &scene.host, &[]);
     let media = media(scene, &server);
     (server, media)
+}
+
+/// The same server with a control socket, and media of bob besides, between him and a peer to the left.
+fn begin_beside(scene: &Scene, more: &[(&str, &str)]) -> (Server, Media, Bystander, Folder) {
+    let folder = Folder::new();
+    let path = folder.path("control");
+    let socket = quoted(path.to_str().unwrap());
+    let more = [more, &[("admin.socket", socket.as_str())]].concat();
+    let (server, media) = begin(scene, &more);
+    let bob = scene.client(&server, HOST[0]).named(BOB);
+    let beside = Media::start(bob, scene.left.run(|| peer_at(LEFT[0])));
+    let beside = Bystander::start(beside, BOB.0, &path);
+    (server, media.of(ALICE.0, &path), beside, folder)
 }
 
 /// Media from the left to the right.
@@ -47,34 +61,45 @@ fn a_permission_ends_in_time_and_comes_back() {
         return;
     }
     let scene = Scene::new();
-    let (server, mut media) = begin(&scene, &[("limits.permission-lifetime", "3")]);
+    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.permission-lifetime", "3")]);
+    let begun = Instant::now();
     for _ in 0..2 {
         let made = during(|| media.permit());
         media.flows_by_kernel(&server);
         ends_in_time(media.ends(Way::Down), made);
+        assert_eq!(media.lost(Way::Down, (made.1, made.0 + LIFETIME - LATE / 2)), 0);
         // The channel stands longer (RFC 8656 §12.2), but what comes back has to be looked at.
         media.flows_by(&server, Way::Up, false);
         media.is_silent(Way::Down);
         assert_eq!(media.indications, 0);
     }
+    assert_eq!(media.lost(Way::Up, (begun, Instant::now() - LATE)), 0);
+    beside.was_not_disturbed();
 }
 
+/// Binding again in time makes a channel last; binding again too late, or by another number, makes it come back.
 #[test]
-fn a_channel_ends_in_time_and_comes_back_by_either_number() {
+fn a_channel_that_is_bound_again_goes_on_and_ends_in_time() {
     if !requires(&name(), Scene::NEEDS) {
         return;
     }
     let scene = Scene::new();
-    let (server, mut media) = begin(&scene, &[("limits.channel-lifetime", "3")]);
+    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.channel-lifetime", "3")]);
+    let begun = Instant::now();
     for number in [0x4000, 0x4000, 0x4001] {
+        let (first, _) = during(|| media.bind(number));
+        media.flows_by_kernel(&server);
         let made = during(|| media.bind(number));
         media.flows_by_kernel(&server);
         let known = media.indications;
         ends_in_time(media.ends(Way::Up), made);
+        assert_eq!(media.lost(Way::Up, (first + LATE, made.0 + LIFETIME - LATE / 2)), 0);
         // The permission stands longer.
         media.flows_by(&server, Way::Down, true);
         assert!(media.indications > known);
     }
+    assert_eq!(media.lost(Way::Down, (begun, Instant::now() - LATE)), 0);
+    beside.was_not_disturbed();
 }
 
 /// MICE-010: what the kernel knows of an allocation moves with it, to another 5-tuple and perhaps to another worker.
@@ -121,14 +146,16 @@ fn an_allocation_that_is_given_back_carries_nothing_more() {
         return;
     }
     let scene = Scene::new();
-    let (server, mut media) = begin(&scene, &[]);
+    let (server, mut media, beside, _folder) = begin_beside(&scene, &[]);
     media.flows_by_kernel(&server);
-    assert_eq!(Counts::of(&server).channels, 1);
-    let (_, after) = during(|| assert_eq!(media.client.refresh(0), None));
+    assert_eq!(Counts::of(&server).channels, 2);
+    let (before, after) = during(|| assert_eq!(media.client.refresh(0), None));
     for way in [Way::Up, Way::Down] {
         assert!(media.ends(way) < after + LATE);
+        assert_eq!(media.lost(way, (before - LATE, before - LATE / 4)), 0);
     }
-    assert_eq!(Counts::of(&server).channels, 0);
+    assert_eq!(Counts::of(&server).channels, 1);
+    beside.was_not_disturbed();
 }
 
 /// An operator sees which way media takes, and ends it in time; whoever else talks goes on.
@@ -137,13 +164,10 @@ fn who_is_kicked_is_carried_no_more() {
     if !requires(&name(), Scene::NEEDS) {
         return;
     }
-    let (scene, folder) = (Scene::new(), Folder::new());
+    let scene = Scene::new();
+    let (server, mut media, beside, folder) = begin_beside(&scene, &[]);
     let path = folder.path("control");
-    let (server, mut media) = begin(&scene, &[("admin.socket", &quoted(path.to_str().unwrap()))]);
-    let bob = scene.client(&server, HOST[0]).named(BOB);
-    let mut other = Media::start(bob, scene.right.run(|| peer_at(RIGHT[0])));
     media.flows_by_kernel(&server);
-    other.flows_by_kernel(&server);
     let status = json_at(&path, &["status"]);
     assert_eq!((&status["kernel"]["mode"], &status["kernel"]["why"]), (&"native".into(), &"as configured".into()));
     assert_eq!((&status["kernel"]["channels"], &status["kernel"]["sessions"]), (&2.into(), &2.into()));
@@ -162,12 +186,13 @@ fn who_is_kicked_is_carried_no_more() {
             assert_eq!(session["kernel"][way]["bytes"], packets("kernel") * 164, "{session}");
         }
     }
-    let (_, after) = during(|| assert_eq!(json_at(&path, &["kick", "--user", ALICE.0])["ended"], 1));
+    let (before, after) = during(|| assert_eq!(json_at(&path, &["kick", "--user", ALICE.0])["ended"], 1));
     for way in [Way::Up, Way::Down] {
         assert!(media.ends(way) < after + LATE);
+        assert_eq!(media.lost(way, (before - LATE, before)), 0);
     }
     assert_eq!(Counts::of(&server).channels, 1);
-    other.flows_by_kernel(&server);
+    beside.was_not_disturbed();
 }
 
 /// The kernel asks a neighbour whether it is still there when it sends something to it itself.
@@ -205,7 +230,8 @@ fn a_reload_loses_nothing() {
     media.lost_nothing();
 }
 
-/// The program ends with the process, however that ends, and the next process has its own.
+/// The program ends with the process, however that ends, and the next process has its own. Who has no part in it, another
+/// server on the same host, goes on.
 #[test]
 fn a_server_that_is_killed_leaves_nothing_behind() {
     if !requires(&name(), Scene::NEEDS) {
@@ -213,13 +239,20 @@ fn a_server_that_is_killed_leaves_nothing_behind() {
     }
     let scene = Scene::new();
     let (mut server, mut media) = begin(&scene, &[]);
+    let other = Scene::setup("off").start_on(PORT + 10, &scene.host, &[]);
+    let mut beside = self::media(&scene, &other);
     for _ in 0..2 {
         media.flows_by_kernel(&server);
-        assert!(scene.has_program("left0") && scene.has_program("right0"));
+        let program = scene.program("left0").expect("there is a program");
+        assert!(scene.program("right0").is_some() && is_loaded(program));
         server.child.kill().unwrap();
+        let killed = Instant::now();
         server.wait();
+        for way in [Way::Up, Way::Down] {
+            assert!(media.ends(way) < killed + LATE);
+        }
         eventually("the program is gone", || {
-            (!scene.has_program("left0") && !scene.has_program("right0")).then_some(())
+            (scene.program("left0").is_none() && scene.program("right0").is_none() && !is_loaded(program)).then_some(())
         });
         media.is_silent(Way::Up);
         media.is_silent(Way::Down);
@@ -227,23 +260,38 @@ fn a_server_that_is_killed_leaves_nothing_behind() {
         // Allocations are gone with the process: what the client sends now is nobody's.
         media.is_silent(Way::Up);
         media = self::media(&scene, &server);
+        beside.flows(Way::Up);
+        beside.flows(Way::Down);
     }
     media.flows_by_kernel(&server);
+    // A driver may lose what is in its rings when its program comes and goes.
+    for way in [Way::Up, Way::Down] {
+        assert!(beside.longest_pause(way) < LATE);
+    }
 }
 
+/// Media that does not need the interface goes on meanwhile.
 #[test]
 fn interfaces_that_go_and_come_are_served_again() {
     if !requires(&name(), Scene::NEEDS) {
         return;
     }
     let scene = Scene::new();
-    let (server, mut media) = begin(&scene, &[]);
-    for name in ["left0", "right0"] {
+    let (server, mut media, beside, _folder) = begin_beside(&scene, &[]);
+    let mut beside = Some(beside);
+    for name in ["right0", "left0"] {
         media.flows_by_kernel(&server);
-        scene.take_down(name);
-        media.is_silent(Way::Up);
-        media.is_silent(Way::Down);
-        scene.bring_up(name);
+        let (_, down) = during(|| scene.take_down(name));
+        for way in [Way::Up, Way::Down] {
+            assert!(media.ends(way) < down);
+            media.is_silent(way);
+        }
+        let (_, up) = during(|| scene.bring_up(name));
+        for way in [Way::Up, Way::Down] {
+            let first = media.resumes(way, down);
+            assert!(first < up + LATE, "too late by {:?}", first - up - LATE);
+        }
+        beside.take().into_iter().for_each(Bystander::was_not_disturbed);
     }
     media.flows_by_kernel(&server);
 }
@@ -291,4 +339,65 @@ fn a_way_that_becomes_narrow_is_served() {
     scene.narrow("left0", 1500);
     narrow(&peer, false);
     assert_eq!(come_down(1400, &peer), (100, 0));
+}
+
+/// Long datagrams to the client, short ones to the peer, of this family.
+fn long_media(scene: &Scene, server: &Server, family: usize) -> Media {
+    let peer = scene.right.run(|| peer_at(RIGHT[family]));
+    let mut media = Media::with_sizes(scene.client(server, HOST[family]), peer, [164, 1400]);
+    media.flows_by_kernel(server);
+    media
+}
+
+/// Waits until all of what peers send goes by one of the paths.
+fn comes_down(media: &mut [Media], server: &Server, by_kernel: bool) {
+    eventually("the kernel path knows how wide the way is", || {
+        let before = Counts::of(server);
+        media.iter_mut().for_each(|media| media.flows(Way::Down));
+        let gained = Counts::of(server).since(&before);
+        ((gained.to_client > 0) == by_kernel && (gained.left("too_big") == 0) == by_kernel).then_some(())
+    });
+}
+
+/// Media of both families goes on: nothing short is lost, and of what is long no more than a moment's.
+#[test]
+fn media_goes_on_when_its_way_becomes_narrow_and_wide_again() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    let server = scene.start("native");
+    let mut media = [0, 1].map(|family| long_media(&scene, &server, family));
+    let begun = Instant::now();
+    for (mtu, fits) in [(1280, false), (1500, true)] {
+        scene.narrow("left0", mtu);
+        comes_down(&mut media, &server, fits);
+    }
+    for media in &mut media {
+        let pause = media.longest_pause(Way::Down);
+        assert!(pause < LATE, "{pause:?}");
+        assert_eq!(media.lost(Way::Up, (begun, Instant::now() - LATE)), 0);
+    }
+}
+
+/// A router that knows of a narrow way says so: to IPv4 it need not, since DF is clear.
+#[test]
+fn media_goes_on_when_its_way_becomes_narrow_beyond_a_router() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    let server = scene.start("native");
+    for (family, fits) in [(0, true), (1, false)] {
+        let mut media = [long_media(&scene, &server, family)];
+        let begun = Instant::now();
+        scene.routers[0].ip("link set far mtu 1280");
+        scene.left.ip("link set left1 mtu 1280");
+        comes_down(&mut media, &server, fits);
+        let pause = media[0].longest_pause(Way::Down);
+        assert!(pause < LATE, "{pause:?}");
+        assert_eq!(media[0].lost(Way::Up, (begun, Instant::now() - LATE)), 0);
+        scene.left.ip("link set left1 mtu 1500");
+        scene.routers[0].ip("link set far mtu 1500");
+    }
 }

@@ -115,7 +115,7 @@ fn the_program_of_somebody_else_stays() {
     second.err.wait_for("kernel path: cannot be had; packets are relayed in user space why=\"left0: another program is attached already");
     serves(&scene, &second);
     serves(&scene, &first);
-    assert!(scene.has_program("left0") && scene.has_program("right0"));
+    assert!(scene.program("left0").is_some() && scene.program("right0").is_some());
     // In the stack there is room for both.
     let third = Scene::setup("auto").start_on(PORT + 20, &scene.host, &[]);
     third.err.wait_for("kernel path: on mode=tc");

@@ -77,9 +77,11 @@ impl Scene {
         self.routers[usize::from(name != "left0")].ip(&format!("link set near mtu {mtu}"));
     }
 
-    /// Whether an interface of the host has a program.
-    pub fn has_program(&self, name: &str) -> bool {
-        self.host.tool("ip", &format!("link show {name}")).contains("xdp")
+    /// The program of an interface of the host, by its number.
+    pub fn program(&self, name: &str) -> Option<u32> {
+        let links = self.host.tool("ip", &format!("-j link show {name}"));
+        let links: serde_json::Value = serde_json::from_str(&links).unwrap();
+        links[0]["xdp"]["prog"]["id"].as_u64().map(|id| id as u32)
     }
 
     /// A configuration with this kernel path, on both interfaces.
@@ -113,7 +115,9 @@ impl Scene {
 fn connect(host: &Space, router: &Space, other: &Space, name: &str, (v4, v6): (&str, &str)) -> [OwnedFd; 2] {
     let (near, far) = (format!("{name}0"), format!("{name}1"));
     // Who doubts its own addresses asks for no neighbour in the first second.
-    [host, router].map(|space| space.tool("sysctl", "-q -w net.ipv6.conf.default.accept_dad=0"));
+    for space in [host, router] {
+        space.tool("sysctl", "-q -w net.ipv6.conf.default.accept_dad=0");
+    }
     host.cable(&near, router, "near");
     router.cable("far", other, &far);
     let places = [
@@ -189,6 +193,11 @@ impl Counts {
             to_client: self.to_client - before.to_client,
             left: left.collect(),
         }
+    }
+
+    /// Packets of routes: those that were carried, and those that were left.
+    pub fn seen(&self) -> u64 {
+        self.to_peer + self.to_client + self.left.values().sum::<u64>()
     }
 
     /// Packets that were left to user space for this reason.
