@@ -5,6 +5,7 @@
 
 mod changes;
 mod faults;
+mod limits;
 mod media;
 mod scene;
 mod untouched;
