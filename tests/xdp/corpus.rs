@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 const CORPUS: &str = include_str!("../data/xdp.tsv");
 
 /// A row of the corpus.
-struct Row {
-    name: &'static str,
-    frame: &'static str,
-    expected: &'static str,
+pub struct Row {
+    pub name: &'static str,
+    pub frame: &'static str,
+    pub expected: &'static str,
 }
 
-fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<Row> {
     let lines = CORPUS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     let row = |line: &'static str| match line.split('\t').collect::<Vec<_>>()[..] {
         [name, frame, expected] => Row { name, frame, expected },
@@ -186,7 +186,7 @@ fn bytes(text: &str) -> Vec<u8> {
     pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap_or_else(|_| panic!("{text} are no bytes"))).collect()
 }
 
-/// An extension header of eight bytes that does nothing.
+/// An extension header of eight bytes that does nothing, or tells of fragments.
 fn extension(name: &str) -> (u8, Vec<u8>) {
     match name {
         // One option that pads (RFC 8200 §4.2).
@@ -196,12 +196,16 @@ fn extension(name: &str) -> (u8, Vec<u8>) {
         "routing" => (43, vec![0, 4, 0, 0, 0, 0, 0]),
         // The only fragment (RFC 6946).
         "fragment" => (44, vec![0, 0, 0, 0, 0, 0, 1]),
+        // More follow, and nothing before.
+        "first-fragment" => (44, vec![0, 0, 1, 0, 0, 0, 2]),
+        // Eight bytes before, and nothing more.
+        "last-fragment" => (44, vec![0, 0, 8, 0, 0, 0, 3]),
         _ => panic!("{name} is no extension header"),
     }
 }
 
 /// The frame of a row.
-fn frame(scene: &mut Scene, row: &Row) -> Vec<u8> {
+pub fn frame(scene: &mut Scene, row: &Row) -> Vec<u8> {
     let words: Vec<&str> = row.frame.split(' ').collect();
     match words[..] {
         ["hex", text] => bytes(text),

@@ -13,7 +13,7 @@ pub const OWN: [&str; 3] = ["203.0.113.5", "2001:4860:1::5", "198.51.100.129"];
 
 /// Addresses, next hops and ways: `eth0` leads to the world, `other` is an interface without the program, one network
 /// cannot be reached, and of one neighbour nothing is known.
-const COMMANDS: [&str; 14] = [
+pub const COMMANDS: [&str; 14] = [
     "link set eth0 address 02:00:00:00:00:05",
     "addr add 203.0.113.5/24 dev eth0",
     "addr add 2001:4860:1::5/64 dev eth0 nodad",

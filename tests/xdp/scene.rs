@@ -9,10 +9,11 @@ use hairpin::turn::{Path, Route, Transport};
 use hairpin::wire::{ChannelData, Class, Message, Method, Writer, address, attribute};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// Clients of both families, by name: address, user, password.
-const CLIENTS: [(&str, &str, [&str; 2]); 4] = [
+pub const CLIENTS: [(&str, &str, [&str; 2]); 4] = [
     ("alice", ALICE, ["alice", "secret"]),
     ("bob", BOB, ["bob", "hunter2"]),
     ("carol", ALICE6, ["alice", "secret"]),
@@ -20,7 +21,7 @@ const CLIENTS: [(&str, &str, [&str; 2]); 4] = [
 ];
 
 /// Peers by name. Every client has a channel to each of them.
-const PEERS: [(&str, &str); 7] = [
+pub const PEERS: [(&str, &str); 7] = [
     ("peer4", PEER),
     ("peer6", PEER6),
     // A port as relays have, at another host.
@@ -56,8 +57,18 @@ pub enum Done {
 impl Scene {
     /// Does something in a network of its own.
     pub fn play<T: Send>(mode: Mode, work: impl FnOnce(Self) -> T + Send) -> T {
+        Self::play_as(mode, 49152..=65535, &[], work)
+    }
+
+    /// The same where relays have ports of this range: those of the clients, in their order, these ones.
+    pub fn play_as<T: Send>(
+        mode: Mode,
+        ports: RangeInclusive<u16>,
+        relays: &[[SocketAddr; 2]],
+        work: impl FnOnce(Self) -> T + Send,
+    ) -> T {
         net::with_kernel(mode, false, |kernel| {
-            let (world, names) = world();
+            let (world, names) = world(ports, relays);
             world.routes.iter().for_each(|route| kernel.add(route));
             work(Self { kernel, world, names })
         })
@@ -201,14 +212,20 @@ fn path(client: SocketAddr) -> Path {
 
 /// A core that tells of routes, with allocations of both families for every client, and channels to every peer and
 /// between all relays but one.
-fn world() -> (World, BTreeMap<String, SocketAddr>) {
+fn world(ports: RangeInclusive<u16>, relays: &[[SocketAddr; 2]]) -> (World, BTreeMap<String, SocketAddr>) {
     let mut build = Build { nonce_lifetime: Duration::ZERO, ..Build::default() };
+    let all: Vec<SocketAddr> =
+        ports.clone().flat_map(|port| [SERVER, SERVER6].map(|at| SocketAddr::new(addr(at).ip(), port))).collect();
+    build.options.ports = ports;
     build.options.routes = true;
     build.options.addresses.own = build.options.addresses.local.clone();
     let mut world = build.build();
     let mut names: BTreeMap<_, _> = PEERS.iter().map(|(name, at)| ((*name).to_owned(), addr(at))).collect();
     let mut clients = Vec::new();
-    for (name, at, [user, password]) in CLIENTS {
+    for (number, (name, at, [user, password])) in CLIENTS.into_iter().enumerate() {
+        if let Some(own) = relays.get(number) {
+            world.taken = all.iter().filter(|at| !own.contains(at)).copied().collect();
+        }
         let client = world.login(path(addr(at)), user, password);
         let (four, six) = client.allocate_dual(&mut world);
         names.insert(name.to_owned(), addr(at));
@@ -217,14 +234,19 @@ fn world() -> (World, BTreeMap<String, SocketAddr>) {
         clients.push((name, client));
     }
     for (name, client) in &clients {
-        let is_client = |other: &str| CLIENTS.iter().any(|(client, ..)| *client == other);
-        let is_missing = |other: &str| ONE_WAY.starts_with(name) && other == "alice.4";
-        let channels = names.iter().filter(|(other, _)| !is_client(other) && !is_missing(other));
-        for (number, (_, at)) in (0x4000..).zip(channels) {
+        for (number, at) in channels(&names, name) {
             client.assert_granted(&client.bind(&mut world, number, &at.to_string()));
         }
     }
     (world, names)
+}
+
+/// The channels of a client: to every peer, and to every relay but one.
+pub fn channels(names: &BTreeMap<String, SocketAddr>, client: &str) -> Vec<(u16, SocketAddr)> {
+    let is_client = |other: &str| CLIENTS.iter().any(|(client, ..)| *client == other);
+    let is_missing = |other: &str| ONE_WAY.starts_with(client) && other == "alice.4";
+    let targets = names.iter().filter(|(other, _)| !is_client(other) && !is_missing(other));
+    (0x4000..).zip(targets).map(|(number, (_, at))| (number, *at)).collect()
 }
 
 /// Bytes to compare and to copy.
