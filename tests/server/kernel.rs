@@ -165,3 +165,30 @@ fn what_has_no_checksum_yet_goes_by_user_space() {
         assert_eq!((counts.to_peer, counts.to_client, counts.left("checksum")), (0, 0, 200), "{counts:?}");
     }
 }
+
+/// What comes in fragments is put together, and goes by user space, in fragments: of both families, both ways.
+#[test]
+fn what_comes_in_fragments_goes_by_user_space() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    for mode in ["native", "generic"] {
+        let server = scene.start(mode);
+        for (to, at) in HOST.into_iter().flat_map(|to| RIGHT.map(|at| (to, at))) {
+            let (mut client, peer) = (scene.client(&server, to), scene.right.run(|| peer_at(at)));
+            let relayed = client.allocate_family(Family::of(at));
+            client.bind(0x4000, peer.local_addr().unwrap());
+            let before = Counts::of(&server);
+            for size in [1500, 3000, 9000] {
+                let body = vec![size as u8; size];
+                client.send_channel(0x4000, &body);
+                assert_eq!(receive(&peer), (body.clone(), relayed));
+                peer.send_to(&body, relayed).unwrap();
+                assert_eq!(client.hear(), Heard::Channel(0x4000, body));
+            }
+            let gained = Counts::of(&server).since(&before);
+            assert_eq!(gained.seen(), 0, "{gained:?}");
+        }
+    }
+}
