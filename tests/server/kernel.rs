@@ -173,7 +173,7 @@ fn what_comes_in_fragments_goes_by_user_space() {
         return;
     }
     let scene = Scene::new();
-    for mode in ["native", "generic"] {
+    for mode in ["native", "generic", "tc"] {
         let server = scene.start(mode);
         for (to, at) in HOST.into_iter().flat_map(|to| RIGHT.map(|at| (to, at))) {
             let (mut client, peer) = (scene.client(&server, to), scene.right.run(|| peer_at(at)));

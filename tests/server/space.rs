@@ -82,15 +82,23 @@ impl Space {
     /// takes what a program at the other end of its cable sends, as any real one does.
     pub fn pass_all(&self, name: &str) -> OwnedFd {
         self.run(|| {
-            let index = CString::new(name).unwrap();
-            // SAFETY: the name ends with a zero and outlives the call.
-            let index = unsafe { libc::if_nametoindex(index.as_ptr()) };
             // r0 = XDP_PASS; exit
             let (code, licence) = ([0x2_0000_00b7_u64, 0x95], c"GPL");
             let (code, licence) = (code.as_ptr() as u64, licence.as_ptr() as u64);
             let program = bpf(5, &[6 | 2 << 32, code, licence]); // BPF_PROG_LOAD, BPF_PROG_TYPE_XDP
             let program = program.as_raw_fd() as u64;
-            bpf(28, &[program | u64::from(index) << 32, 37 | 4 << 32]) // BPF_LINK_CREATE, BPF_XDP, XDP_FLAGS_DRV_MODE
+            bpf(28, &[program | u64::from(index(name)) << 32, 37 | 4 << 32]) // BPF_LINK_CREATE, BPF_XDP, XDP_FLAGS_DRV_MODE
+        })
+    }
+
+    /// The first program where the kernel's stack begins on an interface (tcx), by its number.
+    pub fn program_of_stack(&self, name: &str) -> Option<u32> {
+        self.run(|| {
+            let mut programs = [0_u32; 8];
+            let (place, room) = (programs.as_mut_ptr() as u64, programs.len() as u64);
+            // BPF_PROG_QUERY, BPF_TCX_INGRESS
+            let (_, words) = call_bpf(16, &[u64::from(index(name)) | 46 << 32, 0, place, room]).unwrap();
+            (words[3] as u32 > 0).then_some(programs[0])
         })
     }
 
@@ -107,6 +115,13 @@ impl Space {
     }
 }
 
+/// The number of an interface of the thread's network.
+fn index(name: &str) -> u32 {
+    let name = CString::new(name).unwrap();
+    // SAFETY: the name ends with a zero and outlives the call.
+    unsafe { libc::if_nametoindex(name.as_ptr()) }
+}
+
 /// Whether the kernel still has the program of this number, attached or not.
 pub fn is_loaded(program: u32) -> bool {
     try_bpf(13, &[program.into()]).is_ok() // BPF_PROG_GET_FD_BY_ID
@@ -118,17 +133,18 @@ fn bpf(command: libc::c_int, words: &[u64]) -> OwnedFd {
 }
 
 fn try_bpf(command: libc::c_int, words: &[u64]) -> std::io::Result<OwnedFd> {
+    let (fd, _) = call_bpf(command, words)?;
+    // SAFETY: the commands that this is for return a descriptor, which is nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Asks the kernel; what it returns, and the words as it left them. Whatever they point at must be there.
+fn call_bpf(command: libc::c_int, words: &[u64]) -> std::io::Result<(libc::c_int, [u64; 16])> {
     let mut attributes = [0_u64; 16];
     attributes[..words.len()].copy_from_slice(words);
-    // SAFETY: the kernel reads the attributes, which outlive the call, and what they point at; a descriptor that it
-    // returns is nobody else's.
-    unsafe {
-        let fd = libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes));
-        if fd < 0 {
-            return Err(std::io::Error::last_os_error());
-        }
-        Ok(OwnedFd::from_raw_fd(fd as libc::c_int))
-    }
+    // SAFETY: the kernel reads and writes the attributes, which outlive the call, and what they point at.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size_of_val(&attributes)) };
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok((result as libc::c_int, attributes)) }
 }
 
 /// Receives a datagram with its TOS or traffic class byte. The socket must have asked to be told.

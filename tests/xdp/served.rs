@@ -383,7 +383,7 @@ fn a_server_with_the_program_sends_what_it_sends_without() {
         return;
     }
     let without = made("off");
-    for mode in ["native", "generic"] {
+    for mode in ["native", "generic", "tc"] {
         let with = made(mode);
         for ((name, with), (_, without)) in with.left.iter().zip(&without.left) {
             assert_eq!(with, without, "{mode}: {name}");

@@ -238,10 +238,11 @@ fn a_server_that_is_killed_leaves_nothing_behind() {
         return;
     }
     let scene = Scene::new();
-    let (mut server, mut media) = begin(&scene, &[]);
     let other = Scene::setup("off").start_on(PORT + 10, &scene.host, &[]);
-    let mut beside = self::media(&scene, &other);
-    for _ in 0..2 {
+    let mut beside = media(&scene, &other);
+    for mode in ["native", "generic", "tc"] {
+        let mut server = scene.start(mode);
+        let mut media = media(&scene, &server);
         media.flows_by_kernel(&server);
         let program = scene.program("left0").expect("there is a program");
         assert!(scene.program("right0").is_some() && is_loaded(program));
@@ -252,18 +253,18 @@ fn a_server_that_is_killed_leaves_nothing_behind() {
             assert!(media.ends(way) < killed + LATE);
         }
         eventually("the program is gone", || {
-            (scene.program("left0").is_none() && scene.program("right0").is_none() && !is_loaded(program)).then_some(())
+            let is_gone = scene.program("left0").is_none() && scene.program("right0").is_none() && !is_loaded(program);
+            is_gone.then_some(())
         });
         media.is_silent(Way::Up);
         media.is_silent(Way::Down);
-        server = scene.start("native");
+        server = scene.start(mode);
         // Allocations are gone with the process: what the client sends now is nobody's.
         media.is_silent(Way::Up);
         media = self::media(&scene, &server);
-        beside.flows(Way::Up);
-        beside.flows(Way::Down);
+        media.flows_by_kernel(&server);
+        [Way::Up, Way::Down].into_iter().for_each(|way| beside.flows(way));
     }
-    media.flows_by_kernel(&server);
     // A driver may lose what is in its rings when its program comes and goes.
     for way in [Way::Up, Way::Down] {
         assert!(beside.longest_pause(way) < LATE);

@@ -77,11 +77,12 @@ impl Scene {
         self.routers[usize::from(name != "left0")].ip(&format!("link set near mtu {mtu}"));
     }
 
-    /// The program of an interface of the host, by its number.
+    /// The program of an interface of the host, in the driver, behind it or where the stack begins, by its number.
     pub fn program(&self, name: &str) -> Option<u32> {
         let links = self.host.tool("ip", &format!("-j link show {name}"));
         let links: serde_json::Value = serde_json::from_str(&links).unwrap();
-        links[0]["xdp"]["prog"]["id"].as_u64().map(|id| id as u32)
+        let of_driver = links[0]["xdp"]["prog"]["id"].as_u64().map(|id| id as u32);
+        of_driver.or_else(|| self.host.program_of_stack(name))
     }
 
     /// A configuration with this kernel path, on both interfaces.
