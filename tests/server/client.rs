@@ -224,9 +224,19 @@ impl Client {
         (heard != Heard::Nothing).then_some(heard)
     }
 
+    /// What comes next and is no answer: one that was late comes twice, as the request was sent again.
+    pub fn hear_data(&mut self) -> Heard {
+        loop {
+            match self.hear() {
+                Heard::Message(answer) if answer.message().class() != Class::Indication => {}
+                heard => return heard,
+            }
+        }
+    }
+
     /// The data that comes next, however it is packed, and from whom if it does not come by channel.
     pub fn data(&mut self) -> (Vec<u8>, Option<SocketAddr>) {
-        match self.hear() {
+        match self.hear_data() {
             Heard::Channel(_, body) => (body, None),
             Heard::Message(data) => {
                 assert_eq!(data.message().method(), Method::DATA);

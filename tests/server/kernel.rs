@@ -48,7 +48,7 @@ fn talk(server: &Server, client: &mut Client, peer: &UdpSocket, family: Family) 
     client.send_channel(0x4000, b"first");
     assert_eq!(receive(peer), (b"first".to_vec(), relayed));
     peer.send_to(b"first", relayed).unwrap();
-    assert_eq!(client.hear(), Heard::Channel(0x4000, b"first".to_vec()));
+    assert_eq!(client.hear_data(), Heard::Channel(0x4000, b"first".to_vec()));
 
     let before = Counts::of(server);
     let sender = client.socket().try_clone().unwrap();
@@ -135,9 +135,9 @@ fn both_hear(first: &mut Client, to_second: u16, second: &mut Client, to_first: 
     for number in 0..MANY {
         let body = body(number);
         first.send_channel(to_second, &body);
-        assert_eq!(second.hear(), Heard::Channel(to_first, body.clone()));
+        assert_eq!(second.hear_data(), Heard::Channel(to_first, body.clone()));
         second.send_channel(to_first, &body);
-        assert_eq!(first.hear(), Heard::Channel(to_second, body));
+        assert_eq!(first.hear_data(), Heard::Channel(to_second, body));
     }
 }
 
@@ -159,7 +159,7 @@ fn what_has_no_checksum_yet_goes_by_user_space() {
             client.send_channel(0x4000, &body(number));
             assert_eq!(receive(&peer), (body(number), relayed));
             peer.send_to(&body(number), relayed).unwrap();
-            assert_eq!(client.hear(), Heard::Channel(0x4000, body(number)));
+            assert_eq!(client.hear_data(), Heard::Channel(0x4000, body(number)));
         }
         let counts = Counts::of(&server);
         assert_eq!((counts.to_peer, counts.to_client, counts.left("checksum")), (0, 0, 200), "{counts:?}");
@@ -185,7 +185,7 @@ fn what_comes_in_fragments_goes_by_user_space() {
                 client.send_channel(0x4000, &body);
                 assert_eq!(receive(&peer), (body.clone(), relayed));
                 peer.send_to(&body, relayed).unwrap();
-                assert_eq!(client.hear(), Heard::Channel(0x4000, body));
+                assert_eq!(client.hear_data(), Heard::Channel(0x4000, body));
             }
             let gained = Counts::of(&server).since(&before);
             assert_eq!(gained.seen(), 0, "{gained:?}");

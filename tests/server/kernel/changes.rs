@@ -12,7 +12,7 @@ use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
 /// How long permissions or channels last in these tests.
-const LIFETIME: Duration = Duration::from_secs(3);
+const LIFETIME: Duration = Duration::from_secs(4);
 /// What ends is carried for no longer than this.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -24,17 +24,23 @@ fn begin(scene: &Scene, more: &[(&str, &str)]) -> (Server, Media) {
     (server, media)
 }
 
-/// The same server with a control socket, and media of bob besides, between him and a peer to the left.
-fn begin_beside(scene: &Scene, more: &[(&str, &str)]) -> (Server, Media, Bystander, Folder) {
+/// The same server with a control socket, and media of bob, between him and a peer to the left.
+fn serve_beside(scene: &Scene, more: &[(&str, &str)]) -> (Server, Bystander, Folder) {
     let folder = Folder::new();
     let path = folder.path("control");
-    let socket = quoted(path.to_str().unwrap());
-    let more = [more, &[("admin.socket", socket.as_str())]].concat();
-    let (server, media) = begin(scene, &more);
+    let setup = Scene::setup("native").set("admin.socket", &quoted(path.to_str().unwrap()));
+    let setup = more.iter().fold(setup, |setup, (key, value)| setup.set(key, value));
+    let server = setup.start_on(PORT, &scene.host, &[]);
     let bob = scene.client(&server, HOST[0]).named(BOB);
     let beside = Media::start(bob, scene.left.run(|| peer_at(LEFT[0])));
-    let beside = Bystander::start(beside, BOB.0, &path);
-    (server, media.of(ALICE.0, &path), beside, folder)
+    (server, Bystander::start(beside, BOB.0, &path), folder)
+}
+
+/// The same, and media of alice from the left to the right.
+fn begin_beside(scene: &Scene, more: &[(&str, &str)]) -> (Server, Media, Bystander, Folder) {
+    let (server, beside, folder) = serve_beside(scene, more);
+    let media = media(scene, &server).of(ALICE.0, &folder.path("control"));
+    (server, media, beside, folder)
 }
 
 /// Media from the left to the right.
@@ -61,7 +67,7 @@ fn a_permission_ends_in_time_and_comes_back() {
         return;
     }
     let scene = Scene::new();
-    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.permission-lifetime", "3")]);
+    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.permission-lifetime", "4")]);
     let begun = Instant::now();
     for _ in 0..2 {
         let made = during(|| media.permit());
@@ -77,6 +83,27 @@ fn a_permission_ends_in_time_and_comes_back() {
     beside.was_not_disturbed();
 }
 
+/// Send and Data indications, which need nothing else.
+#[test]
+fn a_permission_without_a_channel_ends_in_time_and_comes_back() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    let (server, beside, folder) = serve_beside(&scene, &[("limits.permission-lifetime", "4")]);
+    let (client, peer) = (scene.client(&server, HOST[1]), scene.right.run(|| peer_at(RIGHT[1])));
+    let mut media = Media::by_indications(client, peer).of(ALICE.0, &folder.path("control"));
+    for _ in 0..2 {
+        let made = during(|| media.permit());
+        media.flows_by_kernel(&server);
+        for way in [Way::Up, Way::Down] {
+            ends_in_time(media.ends(way), made);
+            assert_eq!(media.lost(way, (made.1, made.0 + LIFETIME - LATE / 2)), 0);
+        }
+    }
+    beside.was_not_disturbed();
+}
+
 /// Binding again in time makes a channel last; binding again too late, or by another number, makes it come back.
 #[test]
 fn a_channel_that_is_bound_again_goes_on_and_ends_in_time() {
@@ -84,7 +111,7 @@ fn a_channel_that_is_bound_again_goes_on_and_ends_in_time() {
         return;
     }
     let scene = Scene::new();
-    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.channel-lifetime", "3")]);
+    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.channel-lifetime", "4")]);
     let begun = Instant::now();
     for number in [0x4000, 0x4000, 0x4001] {
         let (first, _) = during(|| media.bind(number));
@@ -263,7 +290,7 @@ fn a_server_that_is_killed_leaves_nothing_behind() {
         media.is_silent(Way::Up);
         media = self::media(&scene, &server);
         media.flows_by_kernel(&server);
-        [Way::Up, Way::Down].into_iter().for_each(|way| beside.flows(way));
+        beside.flows_both_ways();
     }
     // A driver may lose what is in its rings when its program comes and goes.
     for way in [Way::Up, Way::Down] {
@@ -324,7 +351,7 @@ fn a_way_that_becomes_narrow_is_served() {
         for number in 0..100 {
             let body = vec![number; size];
             peer.send_to(&body, relayed).unwrap();
-            assert_eq!(client.hear(), Heard::Channel(0x4000, body));
+            assert_eq!(client.hear_data(), Heard::Channel(0x4000, body));
         }
         let gained = Counts::of(&server).since(&before);
         (gained.to_client + gained.left("neighbour"), gained.left("too_big"))

@@ -6,7 +6,7 @@ use crate::control::json_at;
 use crate::harness::*;
 use crate::space::widen;
 use hairpin::wire::address::Family;
-use hairpin::wire::{Method, attribute, channel};
+use hairpin::wire::{Class, Method, Writer, attribute, channel};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -22,6 +22,8 @@ const BUFFER: u32 = 32 << 20;
 const SOME: usize = 100;
 /// Bytes of a datagram, unless a test wants others.
 const USUAL: usize = 164;
+/// What is no number of a channel: that of a client who sends indications.
+const INDICATIONS: u16 = 0;
 /// After so long a bystander binds its channel again.
 const RENEWAL: Duration = Duration::from_secs(1);
 
@@ -70,19 +72,34 @@ impl Media {
         let to = peer.local_addr().unwrap();
         let relayed = client.allocate_family(Family::of(to.ip()));
         client.bind(0x4000, to);
-        let shared = Arc::new(Shared { sizes, channel: AtomicU16::new(0x4000), ..Shared::default() });
+        Self::begin(client, relayed, peer, sizes, 0x4000)
+    }
+
+    /// Permits the peer and begins, without a channel.
+    pub fn by_indications(mut client: Client, peer: UdpSocket) -> Self {
+        let to = peer.local_addr().unwrap();
+        let relayed = client.allocate_family(Family::of(to.ip()));
+        client.permit(to);
+        Self::begin(client, relayed, peer, [USUAL; 2], INDICATIONS)
+    }
+
+    fn begin(client: Client, relayed: SocketAddr, peer: UdpSocket, sizes: [usize; 2], channel: u16) -> Self {
+        let shared = Arc::new(Shared { sizes, channel: AtomicU16::new(channel), ..Shared::default() });
         peer.set_nonblocking(true).unwrap();
         for socket in [client.socket(), &peer] {
             widen(socket, BUFFER);
         }
         let (from_client, from_peer) = (client.socket().try_clone().unwrap(), peer.try_clone().unwrap());
-        let (server, also) = (client.server(), Arc::clone(&shared));
+        let (server, to, also) = (client.server(), peer.local_addr().unwrap(), Arc::clone(&shared));
         let sender = std::thread::spawn(move || {
             while !also.stop.load(Ordering::Relaxed) {
                 let (up, down) = (also.next(Way::Up), also.next(Way::Down));
-                let header = channel::header(also.channel.load(Ordering::Relaxed), up.len());
+                let up = match also.channel.load(Ordering::Relaxed) {
+                    INDICATIONS => indication(to, &up),
+                    number => [&channel::header(number, up.len())[..], &up].concat(),
+                };
                 // While an interface is down, nothing can be sent; that counts as lost.
-                _ = from_client.send_to(&[&header[..], &up].concat(), server);
+                _ = from_client.send_to(&up, server);
                 _ = from_peer.send_to(&down, relayed);
                 std::thread::sleep(PACE);
             }
@@ -139,10 +156,22 @@ impl Media {
     /// Waits until enough of what is sent from now on has come.
     pub fn flows(&mut self, way: Way) {
         let first = self.sent(way);
-        eventually(&format!("media flows: {way:?}"), || {
-            self.take();
-            (self.heard[way as usize].iter().filter(|number| **number >= first).count() >= SOME).then_some(())
+        eventually(&format!("media flows: {way:?}"), || self.has_come(way, first));
+    }
+
+    /// The same of both ways at once.
+    pub fn flows_both_ways(&mut self) {
+        let first = [Way::Up, Way::Down].map(|way| self.sent(way));
+        eventually("media flows both ways", || {
+            self.has_come(Way::Up, first[0])?;
+            self.has_come(Way::Down, first[1])
         });
+    }
+
+    /// Whether enough has come of what was sent from this number on.
+    fn has_come(&mut self, way: Way, first: usize) -> Option<()> {
+        self.take();
+        (self.heard[way as usize].iter().filter(|number| **number >= first).count() >= SOME).then_some(())
     }
 
     /// Waits until as much has been sent as shows that nothing of it comes.
@@ -158,30 +187,27 @@ impl Media {
 
     /// Media flows this way, and all of it by the kernel but for what shows whether a neighbour is there; or none of it.
     pub fn flows_by(&mut self, server: &Server, way: Way, kernel: bool) {
-        let (before, known) = (Counts::of(server), self.carried(way, server));
+        let before = self.carried(server);
         self.flows(way);
-        let (carried, gained) = (self.carried(way, server) - known, Counts::of(server).since(&before));
-        assert!(
-            if kernel { carried + gained.left("neighbour") >= SOME as u64 } else { carried == 0 },
-            "{way:?} by the kernel, or not: {carried} of {gained:?}"
-        );
-    }
-
-    /// What the kernel has carried this way.
-    fn carried(&self, way: Way, server: &Server) -> u64 {
-        let Some((control, user)) = &self.control else {
-            let counts = Counts::of(server);
-            return if way == Way::Up { counts.to_peer } else { counts.to_client };
-        };
-        relayed(control, user, "kernel")[way as usize]
+        let gained = Carried::since(self.carried(server), &before);
+        assert!(if kernel { gained.is_enough(way) } else { gained.ways[way as usize] == 0 }, "{way:?}: {gained:?}");
     }
 
     /// Media flows both ways by the kernel, as soon as the neighbours are known.
     pub fn flows_by_kernel(&mut self, server: &Server) {
-        for way in [Way::Up, Way::Down] {
-            self.flows(way);
-            self.flows_by(server, way, true);
-        }
+        self.flows_both_ways();
+        let before = self.carried(server);
+        self.flows_both_ways();
+        let gained = Carried::since(self.carried(server), &before);
+        assert!(gained.is_enough(Way::Up) && gained.is_enough(Way::Down), "{gained:?}");
+    }
+
+    /// What the kernel has carried.
+    fn carried(&self, server: &Server) -> Carried {
+        let counts = Counts::of(server);
+        let asked = self.control.as_ref().map(|(control, user)| relayed(control, user, "kernel"));
+        let ways = asked.unwrap_or([counts.to_peer, counts.to_client]);
+        Carried { ways, neighbour: counts.left("neighbour") }
     }
 
     /// Waits until nothing comes this way any more; when the last that came was sent.
@@ -273,6 +299,15 @@ impl Shared {
     }
 }
 
+/// A Send indication as browsers write it.
+fn indication(peer: SocketAddr, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Writer::new(&mut out, Method::SEND, Class::Indication, &[0x51; 12])
+        .xor_address(attribute::XOR_PEER_ADDRESS, peer)
+        .attribute(attribute::DATA, body);
+    out
+}
+
 /// What follows the number of a datagram.
 fn filling(number: u32) -> impl Iterator<Item = u8> {
     (number..).map(|at| at as u8)
@@ -283,6 +318,25 @@ fn number(body: &[u8]) -> usize {
     let number = u32::from_be_bytes(body[..4].try_into().unwrap());
     assert!(body[4..].iter().copied().eq(filling(number).take(body.len() - 4)), "{body:02x?}");
     number as usize
+}
+
+/// What the kernel has carried either way, and what it has left to show whether neighbours are there.
+#[derive(Debug)]
+struct Carried {
+    ways: [u64; 2],
+    neighbour: u64,
+}
+
+impl Carried {
+    fn since(self, before: &Self) -> Self {
+        let ways = [0, 1].map(|at| self.ways[at] - before.ways[at]);
+        Self { ways, neighbour: self.neighbour - before.neighbour }
+    }
+
+    /// It was enough to say how packets go.
+    fn is_enough(&self, way: Way) -> bool {
+        self.ways[way as usize] + self.neighbour >= SOME as u64
+    }
 }
 
 /// Packets of a user's one allocation that a path has relayed either way.

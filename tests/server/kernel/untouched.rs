@@ -119,5 +119,5 @@ fn what_looks_like_a_route_is_none() {
     client.send_channel(0x4000, b"still");
     assert_eq!(receive(&peer), (b"still".to_vec(), relayed));
     peer.send_to(b"here", relayed).unwrap();
-    assert_eq!(client.hear(), Heard::Channel(0x4000, b"here".to_vec()));
+    assert_eq!(client.hear_data(), Heard::Channel(0x4000, b"here".to_vec()));
 }
