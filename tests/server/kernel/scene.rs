@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::harness::*;
 use crate::space::Space;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 
 /// Where clients and peers come to.
@@ -133,6 +133,9 @@ fn connect(host: &Space, router: &Space, other: &Space, name: &str, (v4, v6): (&
     }
     router.tool("sysctl", "-q -w net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
     lead(host, (v4, v6));
+    // A server asks neighbours that its host knows, to see how the driver treats what they send.
+    let socket = host.run(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap());
+    socket.send_to(&[], format!("{v4}.126:9")).unwrap();
     for (space, v4, v6) in
         [(router, format!("{v4}.1"), format!("{v6}::1")), (other, format!("{v4}.129"), format!("{v6}:1::1"))]
     {
