@@ -75,7 +75,7 @@ const METRICS: &[Metric] = &[
         help: "Packets that were dropped, and why; of the reason source_rate also connections and handshakes that a limit refused.",
         read: dropped },
     Metric { name: "hairpin_kernel_path", kind: Info, unit: "", labels: &["mode", "interface", "why"],
-        help: "Where the kernel path takes packets (native, generic or off) and why, for each interface.", read: kernel_path },
+        help: "Where the kernel path takes packets (native, tc, generic or off) and why, for each interface.", read: kernel_path },
     Metric { name: "hairpin_kernel_routes", kind: Gauge, unit: "", labels: &["kind"],
         help: "Channels and permissions that the kernel carries.", read: routes },
     Metric { name: "hairpin_kernel_sessions", kind: Gauge, unit: "", labels: &[],

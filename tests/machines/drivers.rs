@@ -72,7 +72,9 @@ fn what_a_driver_lacks_the_kernel_does_behind_it() {
     let cards = [E1000, E1000E, VMXNET3, RTL8139, WHOLE];
     let mut scene = Scene::new("6.1", "", &cards, &[]);
     for card in 0..4 {
-        let lacks = format!("card{card}: its driver has no native mode; card{card}: tc mode needs Linux 6.6 (tcx)");
+        let lacks = format!(
+            "card{card}: its driver has no native mode, or not with LRO or rx-gro-hw; card{card}: tc mode needs Linux 6.6 (tcx)"
+        );
         let said = format!("INFO kernel path: on mode=generic interfaces=\"card{card}\" why=\"{lacks}\"");
         scene.serves("auto", &[card], &said);
         scene.talk((card, card), Family::V4).by_kernel();
@@ -82,14 +84,14 @@ fn what_a_driver_lacks_the_kernel_does_behind_it() {
     scene.serves(
         "auto",
         &[0, 4],
-        "INFO kernel path: on mode=generic interfaces=\"card0 card4\" why=\"card0: its driver has no native mode; ",
+        "INFO kernel path: on mode=generic interfaces=\"card0 card4\" why=\"card0: its driver has no native mode, or not with LRO or rx-gro-hw; ",
     );
     for family in FAMILIES {
         for way in [(4, 4), (0, 4), (4, 0)] {
             scene.talk(way, family).by_kernel();
         }
     }
-    let lacks = "card0: its driver has no native mode";
+    let lacks = "card0: its driver has no native mode, or not with LRO or rx-gro-hw";
     scene.serves(
         "native",
         &[0],

@@ -21,7 +21,7 @@ pub(super) fn entries(route: &Route, session: u32) -> [(Flow, Way); 2] {
     let (client, server) = (path.client, path.server);
     let to_peer = way((server, client), (local, wire), 0, session);
     let to_client = way((local, wire), (server, client), channel, session);
-    [(flow(server, client, channel), to_peer), (flow(local, wire, 0), to_client)]
+    [entry(flow(server, client, channel), to_peer), entry(flow(local, wire, 0), to_client)]
 }
 
 /// The entry of a channel whose peer is a relay of this server: where the client of that relay is, if it has a channel
@@ -35,9 +35,9 @@ pub(super) fn inward(near: &Inward, far: Option<&Inward>) -> (Flow, Way) {
         }
         None => [0; 88],
     };
-    way[39] = 1;
-    way[44..48].copy_from_slice(&far.map_or(0, |far| far.session).to_ne_bytes());
-    (flow(server, client, channel), way)
+    way[43] = 1;
+    way[48..52].copy_from_slice(&far.map_or(0, |far| far.session).to_ne_bytes());
+    entry(flow(server, client, channel), way)
 }
 
 /// The two entries of a permission: Send indications of the client, and datagrams of the peer. The peer's port is
@@ -47,7 +47,15 @@ pub(super) fn permission(permission: &Permission, session: u32) -> ((Send, Way),
     let (client, server, peer) = (path.client, path.server, SocketAddr::new(peer, 0));
     let to_peer = way((server, client), (local, peer), 0, session);
     let to_client = way((local, peer), (server, client), 0, session);
-    ((send(server, client, peer.ip()), to_peer), (flow(local, peer, 0), to_client))
+    (entry(send(server, client, peer.ip()), to_peer), entry(flow(local, peer, 0), to_client))
+}
+
+/// A key and its value, which begins with a number that tells whose it is.
+fn entry<const N: usize>(key: [u8; N], mut value: Way) -> ([u8; N], Way) {
+    for word in key.chunks_exact(4) {
+        value[..4].iter_mut().zip(word).for_each(|(tag, byte)| *tag ^= byte);
+    }
+    (key, value)
 }
 
 /// A key: where a packet comes to, where from, and its channel if it is ChannelData.
@@ -76,14 +84,14 @@ fn send(local: SocketAddr, remote: SocketAddr, peer: IpAddr) -> Send {
 fn way(before: (SocketAddr, SocketAddr), after: (SocketAddr, SocketAddr), channel: u16, session: u32) -> Way {
     let (source, target) = after;
     let mut bytes = [0; 88];
-    bytes[..16].copy_from_slice(&mapped(source.ip()));
-    bytes[16..32].copy_from_slice(&mapped(target.ip()));
-    bytes[32..34].copy_from_slice(&source.port().to_be_bytes());
-    bytes[34..36].copy_from_slice(&target.port().to_be_bytes());
-    bytes[36..38].copy_from_slice(&channel.to_be_bytes());
-    bytes[38] = u8::from(target.is_ipv4());
-    bytes[40..44].copy_from_slice(&session.to_ne_bytes());
-    bytes[48..52].copy_from_slice(&change(before, after).to_ne_bytes());
+    bytes[4..20].copy_from_slice(&mapped(source.ip()));
+    bytes[20..36].copy_from_slice(&mapped(target.ip()));
+    bytes[36..38].copy_from_slice(&source.port().to_be_bytes());
+    bytes[38..40].copy_from_slice(&target.port().to_be_bytes());
+    bytes[40..42].copy_from_slice(&channel.to_be_bytes());
+    bytes[42] = u8::from(target.is_ipv4());
+    bytes[44..48].copy_from_slice(&session.to_ne_bytes());
+    bytes[52..56].copy_from_slice(&change(before, after).to_ne_bytes());
     bytes
 }
 

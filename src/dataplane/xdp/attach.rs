@@ -2,12 +2,12 @@
 
 use super::device::{self, Interface};
 use super::netlink;
-use super::room::{self, Room};
+use super::room::{self, Counters, Room};
 use super::{Mode, Wish};
 use aya::maps::{DevMapHash, MapData, MapError};
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{Program, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use std::io;
 
@@ -21,11 +21,9 @@ pub(super) fn take(program: &mut Ebpf, name: &str) -> Result<aya::maps::Map, Map
 
 /// Loads the program into the kernel, with its constants.
 pub(super) fn load(routing: u32, mode: Mode, wish: &Wish) -> Result<Ebpf, EbpfError> {
-    let is_virtual = wish.interfaces.iter().any(|at| !at.hardware);
-    let (redirects_back, may_be_unfinished) = (u32::from(is_virtual), u32::from(is_virtual || mode != Mode::Native));
+    let redirects_back = u32::from(wish.interfaces.iter().any(|at| !at.hardware));
     let mut program = EbpfLoader::new()
         .override_global("routing", &routing, true)
-        .override_global("may_be_unfinished", &may_be_unfinished, true)
         .override_global("redirects_back", &redirects_back, true)
         .override_global("byte_time", &byte_time(wish.bandwidth), true)
         .override_global("first_relay_port", wish.ports.start(), true)
@@ -47,22 +45,20 @@ fn byte_time(bandwidth: u64) -> u64 {
     (1_000_000_000_u64 << 20).div_ceil(bandwidth.max(1)) * u64::from(bandwidth > 0)
 }
 
-/// Attaches the program to each interface; which of them have not shown yet whether there is room before their packets. If
-/// one refuses, none has the program: dropping it takes its links away.
-pub(super) fn attach<'i>(
+/// Attaches the program to each interface, and lets packets leave by those that can send them; what there is to be said of
+/// that. If one refuses, none has the program: dropping it takes its links away.
+pub(super) fn attach(
     program: &mut Ebpf,
-    interfaces: &'i [Interface],
+    table: &mut DevMapHash<MapData>,
+    counters: &Counters,
+    interfaces: &[Interface],
     mode: Mode,
-) -> Result<(DevMapHash<MapData>, Vec<&'i str>), String> {
-    let mut unknown = Vec::new();
-    let table = take(program, "interfaces").and_then(DevMapHash::try_from);
-    let mut table = table.map_err(|error| format!("the kernel's tables: {error}"))?;
+) -> Result<Vec<String>, String> {
+    let mut remarks = Vec::new();
     for interface @ Interface { name, index, hardware } in interfaces {
-        match attach_to(program, interface, mode).map_err(|error| cannot_attach(name, mode, &error))? {
-            Room::TooLittle => return Err(format!("{name}: its driver leaves too little room for longer headers")),
-            Room::Unknown => unknown.push(name.as_str()),
-            Room::Enough => {}
-        }
+        let room = attach_to(program, counters, interface, mode);
+        remarks.extend(judge(name, room.map_err(|error| cannot_attach(name, mode, &error))?)?);
+        remarks.extend(others(name, mode));
         if mode == Mode::Native && !hardware && !netlink::transmits(*index) {
             return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
         }
@@ -70,15 +66,36 @@ pub(super) fn attach<'i>(
     for Interface { name, index, .. } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {
         table.insert(*index, *index, None, 0).map_err(|error| format!("{name}: {error}"))?;
     }
-    Ok((table, unknown))
+    remarks.extend((!device::is_trusted()).then(|| "slower than with CAP_PERFMON".to_owned()));
+    Ok(remarks)
+}
+
+/// Whether an interface can do with the room before its packets, and what there is to be said.
+fn judge(name: &str, room: Room) -> Result<Option<String>, String> {
+    match room {
+        Room::Enough => Ok(None),
+        Room::Unknown => Ok(Some(format!("{name}: no packet has shown yet whether there is room for longer headers"))),
+        Room::TooLittle => Err(format!("{name}: its driver leaves too little room for longer headers")),
+        Room::Unseen => Err(format!("{name}: its driver takes a native program, but does not run it")),
+    }
+}
+
+/// What stands before this program in the stack, and may keep packets from it.
+fn others(name: &str, mode: Mode) -> Option<String> {
+    if mode != Mode::Tc {
+        return None;
+    }
+    let (_, programs) = SchedClassifier::query_tcx(name, TcAttachType::Ingress).ok()?;
+    let before: Vec<_> = programs.iter().filter_map(ProgramInfo::name_as_str).take(programs.len() - 1).collect();
+    (!before.is_empty()).then(|| format!("{name}: {} see each packet before", before.join(" ")))
 }
 
 /// Attaches the program to one interface. In the driver, packets show first whether there is room before them; elsewhere the
 /// kernel makes it. In the stack, others that are there already keep their turn before this one.
-fn attach_to(program: &mut Ebpf, interface: &Interface, mode: Mode) -> Result<Room, ProgramError> {
+fn attach_to(program: &mut Ebpf, counters: &Counters, interface: &Interface, mode: Mode) -> Result<Room, ProgramError> {
     match mode {
         Mode::Native => {
-            let (link, room) = room::probe(program, interface)?;
+            let (link, room) = room::probe(program, counters, interface)?;
             xdp(program)?.attach_to_link(link)?;
             return Ok(room);
         }
@@ -131,7 +148,7 @@ fn refusal(error: &EbpfError) -> String {
         Some(libc::EPERM) => {
             "the kernel lets nobody load programs, or not from here (a container, kernel.unprivileged_bpf_disabled, lockdown)".to_owned()
         }
-        _ if !device::is_trusted() => {
+        Some(libc::EACCES | libc::EINVAL) if !device::is_trusted() => {
             "this kernel takes the program only with CAP_PERFMON, too (systemd/hairpin-xdp.conf grants what is needed)"
                 .to_owned()
         }
@@ -153,7 +170,10 @@ fn cannot_attach(interface: &str, mode: Mode, error: &ProgramError) -> String {
             format!("{interface}: another program is attached already: `ip link show {interface}` names it")
         }
         Some(libc::EINVAL) if mode == Mode::Tc => format!("{interface}: tc mode needs Linux 6.6 (tcx)"),
-        Some(libc::EOPNOTSUPP) => format!("{interface}: its driver has no {mode} mode"),
+        Some(libc::EOPNOTSUPP) => format!("{interface}: its driver has no {mode} mode, or not with LRO or rx-gro-hw"),
+        Some(libc::EINVAL | libc::ERANGE) => {
+            format!("{interface}: its driver refuses {mode} mode: an MTU above about 3,500 bytes, or too few queues?")
+        }
         Some(libc::EPERM | libc::EACCES) => format!("{interface}: needs the capability CAP_NET_ADMIN"),
         Some(libc::ENODEV) => format!("{interface}: there is no such interface any more"),
         _ => format!("{interface}: {mode} mode: {}", root(error)),

@@ -136,20 +136,13 @@ impl Kernel {
     }
 
     fn attempt(wish: &Wish, mode: Mode, routing: u32, why: String) -> Result<Self, String> {
-        let mut program = attach::load(routing, mode, wish).map_err(|error| attach::cannot_load(&error))?;
-        let (interfaces, unknown) = attach::attach(&mut program, &wish.interfaces, mode)?;
-        let mut why = why;
-        if !unknown.is_empty() {
-            let names = unknown.join(" ");
-            why += &format!("; no packet has shown yet whether there is room for longer headers on {names}");
-        }
-        if !device::is_trusted() {
-            why += "; slower than with CAP_PERFMON";
-        }
-        let tables = Tables::new(program, interfaces).map_err(|error| format!("the kernel's tables: {error}"))?;
-        let kernel =
+        let program = attach::load(routing, mode, wish).map_err(|error| attach::cannot_load(&error))?;
+        let tables = Tables::new(program).map_err(|error| format!("the kernel's tables: {error}"))?;
+        let mut kernel =
             Self { mode, why, interfaces: wish.interfaces.clone(), own: wish.own.clone(), tables: Mutex::new(tables) };
         kernel.probe()?;
+        let remarks = kernel.tables().attach(&wish.interfaces, mode)?;
+        kernel.why = std::iter::once(kernel.why).chain(remarks).collect::<Vec<_>>().join("; ");
         Ok(kernel)
     }
 

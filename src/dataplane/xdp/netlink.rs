@@ -3,7 +3,6 @@
 
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{self, Read};
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// `CTRL_CMD_GETFAMILY` of the family that knows the others, with its attributes for number and name.
@@ -16,16 +15,12 @@ const DEVICE_INDEX: u16 = 1;
 const DEVICE_FEATURES: u16 = 3;
 /// `NETDEV_XDP_ACT_NDO_XMIT`: a packet that came in elsewhere may leave here.
 const TRANSMITS: u64 = 4;
-/// `RTM_GETLINK`, with the attributes for an interface's own address (`IFLA_ADDRESS`) and for the name of the device on a
-/// bus behind it (`IFLA_PARENT_DEV_NAME`).
+/// `RTM_GETLINK`, with the attributes for an interface's own address (`IFLA_ADDRESS`), for its counters (`IFLA_STATS64`), and
+/// for the name of the device on a bus behind it (`IFLA_PARENT_DEV_NAME`).
 const LINK: u16 = 18;
 const LINK_ADDRESS: u16 = 1;
+const LINK_COUNTERS: u16 = 23;
 const LINK_PARENT: u16 = 56;
-/// `RTM_NEWNEIGH`, with the attribute for a neighbour's IP address (`NDA_DST`), and the state in which it is asked whether it
-/// is there (`NUD_PROBE`).
-const NEIGHBOUR: u16 = 28;
-const NEIGHBOUR_IP: u16 = 1;
-const PROBE: u16 = 0x10;
 /// Bytes of netlink's own header, and of what follows it: in generic messages, and in those about links.
 const HEADER: usize = 16;
 const GENERIC: usize = 4;
@@ -53,14 +48,10 @@ fn link(index: u32, wanted: u16) -> io::Result<Vec<u8>> {
     exchange(&mut socket(libc::NETLINK_ROUTE)?, &message(LINK, &about), LINK_HEADER, wanted)
 }
 
-/// Lets the kernel ask a neighbour that it knows whether it is still there.
-pub(super) fn probe_neighbour(index: u32, ip: Ipv4Addr) -> io::Result<()> {
-    let mut about = vec![libc::AF_INET as u8, 0, 0, 0];
-    about.extend(index.to_ne_bytes());
-    about.extend(PROBE.to_ne_bytes());
-    about.extend([0; 2]);
-    push(&mut about, NEIGHBOUR_IP, &ip.octets());
-    socket(libc::NETLINK_ROUTE)?.send(&message(NEIGHBOUR, &about)).map(|_len| ())
+/// How many packets have come by an interface.
+pub(super) fn received(index: u32) -> Option<u64> {
+    let counters = link(index, LINK_COUNTERS).ok()?;
+    number(counters.get(..8)?).map(u64::from_ne_bytes).ok()
 }
 
 fn features(index: u32) -> io::Result<u64> {
@@ -86,7 +77,10 @@ fn ask(
     wanted: u16,
 ) -> io::Result<Vec<u8>> {
     let mut body = vec![command, 1, 0, 0];
-    push(&mut body, kind, value);
+    body.extend((4 + value.len() as u16).to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
     exchange(socket, &message(family, &body), GENERIC, wanted)
 }
 
@@ -97,14 +91,6 @@ fn exchange(socket: &mut Socket, message: &[u8], header: usize, wanted: u16) -> 
     let len = socket.read(&mut answer)?;
     let attributes = answer.get(HEADER + header..len).ok_or(io::ErrorKind::InvalidData)?;
     find(attributes, wanted).map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::Unsupported.into())
-}
-
-/// Appends an attribute.
-fn push(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    body.extend((4 + value.len() as u16).to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
 }
 
 /// A request of this type.

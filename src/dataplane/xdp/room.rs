@@ -9,15 +9,21 @@ use aya::Ebpf;
 use aya::maps::{MapData, MapError, PerCpuArray};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
 /// How long a packet is waited for. A card may need a while after it has been given a program.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// The port of a service that says nothing (RFC 863).
+const DISCARD: u16 = 9;
 /// How often it is looked for meanwhile.
 const LOOK: Duration = Duration::from_millis(2);
 /// The program's counters `HAS_ROOM` and `LACKS_ROOM`: behind those of [`Left`] and the three around them.
 const COUNTERS: [u32; 2] = [3 + Left::ALL.len() as u32, 4 + Left::ALL.len() as u32];
+
+/// The program's counters.
+pub(super) type Counters = PerCpuArray<MapData, abi::Count>;
 
 /// What packets have shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,43 +34,54 @@ pub(super) enum Room {
     TooLittle,
     /// None has come.
     Unknown,
+    /// The driver has taken the program, and does not run it.
+    Unseen,
 }
 
 /// Attaches a program that tries the room before each packet and lets it pass, and waits for the first. The link that it
 /// has is for the program that relays.
-pub(super) fn probe(object: &mut Ebpf, interface: &Interface) -> Result<(XdpLink, Room), ProgramError> {
+pub(super) fn probe(
+    object: &mut Ebpf,
+    counters: &Counters,
+    interface: &Interface,
+) -> Result<(XdpLink, Room), ProgramError> {
     let prober: &mut Xdp = program(object, "probe")?;
     let id = prober.attach_to_if_index(interface.index, XdpMode::Driver)?;
     let link = prober.take_link(id)?;
-    let before = tried(object)?;
-    ask_neighbours(interface);
-    let until = Instant::now() + PATIENCE;
+    let before = tried(counters)?;
+    call_neighbours(interface);
+    let (begin, mut received) = (Instant::now(), None);
     loop {
-        let now = tried(object)?;
+        let now = tried(counters)?;
         match [0, 1].map(|at| now[at] > before[at]) {
             [_, true] => return Ok((link, Room::TooLittle)),
             [true, false] => return Ok((link, Room::Enough)),
-            [false, false] if Instant::now() >= until => return Ok((link, Room::Unknown)),
+            [false, false] if begin.elapsed() >= PATIENCE => break,
+            // A driver may count late what came before.
+            [false, false] if begin.elapsed() >= PATIENCE / 2 && received.is_none() => {
+                received = netlink::received(interface.index);
+            }
             [false, false] => thread::sleep(LOOK),
         }
     }
+    let is_deaf = received < netlink::received(interface.index);
+    Ok((link, if is_deaf { Room::Unseen } else { Room::Unknown }))
 }
 
 /// Packets that had room, and that had none.
-fn tried(object: &Ebpf) -> Result<[u64; 2], MapError> {
-    let map = object.map("counters").ok_or_else(|| MapError::InvalidName { name: "counters".to_owned() })?;
-    let counters: PerCpuArray<&MapData, abi::Count> = PerCpuArray::try_from(map)?;
+fn tried(counters: &Counters) -> Result<[u64; 2], MapError> {
     let count = |at: u32| counters.get(&at, 0).map(|cores| cores.iter().map(|value| abi::count(value).0).sum());
     Ok([count(COUNTERS[0])?, count(COUNTERS[1])?])
 }
 
-/// Lets the kernel ask those neighbours that it knows by this interface whether they are there, so that a packet comes.
-fn ask_neighbours(interface: &Interface) {
+/// Sends an empty datagram to the port `discard` of some neighbours that are known by this interface, so that a packet
+/// comes: an answer, be it that nothing is there.
+fn call_neighbours(interface: &Interface) {
     let known = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
-    for line in known.lines().filter(|line| line.split_whitespace().last() == Some(&interface.name)).take(4) {
-        if let Some(neighbour) = line.split_whitespace().next().and_then(|ip| ip.parse().ok()) {
-            // Where that fails, others send packets in time.
-            _ = netlink::probe_neighbour(interface.index, neighbour);
-        }
+    let here = known.lines().filter(|line| line.split_whitespace().last() == Some(&interface.name));
+    let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else { return };
+    for neighbour in here.filter_map(|line| line.split_whitespace().next()?.parse::<IpAddr>().ok()).take(4) {
+        // Where that fails, others send packets in time.
+        _ = socket.send_to(&[], (neighbour, DISCARD));
     }
 }

@@ -7,7 +7,7 @@ pub use crate::turn::Count;
 pub enum Left {
     /// Padding that is none, a length that does not fit, a packet longer than any that is carried.
     Layout,
-    /// No checksum where IPv6 needs one, or one that does not fit.
+    /// No checksum where IPv6 needs one, or one that is still to be completed.
     Checksum,
     /// It had no hop left.
     Hops,

@@ -1,7 +1,9 @@
 //! The tables that the program reads and counts in; their only writer.
 
+use super::Mode;
 use super::abi;
-use super::attach::take;
+use super::attach::{self, take};
+use super::device::Interface;
 use super::pairs::{Inward, Pairs};
 use super::sessions::Sessions;
 use super::status::{Count, Left, Status};
@@ -28,11 +30,11 @@ pub(super) struct Tables {
     /// Holds the program, and the links to its interfaces.
     pub(super) program: Ebpf,
     /// Interfaces that packets may leave by.
-    _interfaces: DevMapHash<MapData>,
+    interfaces: DevMapHash<MapData>,
 }
 
 impl Tables {
-    pub(super) fn new(mut program: Ebpf, interfaces: DevMapHash<MapData>) -> Result<Self, MapError> {
+    pub(super) fn new(mut program: Ebpf) -> Result<Self, MapError> {
         Ok(Self {
             routes: HashMap::try_from(take(&mut program, "routes")?)?,
             counts: Array::try_from(take(&mut program, "sessions")?)?,
@@ -43,9 +45,14 @@ impl Tables {
             channels: 0,
             permissions: 0,
             refused: 0,
+            interfaces: DevMapHash::try_from(take(&mut program, "interfaces")?)?,
             program,
-            _interfaces: interfaces,
         })
+    }
+
+    /// Attaches the program; see [`attach::attach`].
+    pub(super) fn attach(&mut self, interfaces: &[Interface], mode: Mode) -> Result<Vec<String>, String> {
+        attach::attach(&mut self.program, &mut self.interfaces, &self.counters, interfaces, mode)
     }
 
     pub(super) fn add(&mut self, route: &Route) {
@@ -63,7 +70,11 @@ impl Tables {
     fn insert_both(&mut self, route: &Route, session: u32) -> bool {
         let [to_peer, to_client] = abi::entries(route, session);
         // One direction alone would count for half of what went.
-        self.insert(to_client) && (self.insert(to_peer) || self.routes.remove(&to_client.0).is_err())
+        let is_there = self.insert(to_client) && self.insert(to_peer);
+        if !is_there {
+            _ = self.routes.remove(&to_client.0);
+        }
+        is_there
     }
 
     /// A channel to a relay of this server: from now on the client there gets what comes by it, and the other way round.

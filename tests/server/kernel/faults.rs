@@ -122,6 +122,28 @@ fn the_program_of_somebody_else_stays() {
     serves(&scene, &third);
     serves(&scene, &first);
     assert!(Counts::of(&third).to_peer > 0, "{:?}", Counts::of(&third));
+    // Whoever comes later is told who stands before.
+    let fourth = Scene::setup("tc").start_on(PORT + 30, &scene.host, &[]);
+    fourth.err.wait_for("kernel path: on mode=tc interfaces=\"left0 right0\" why=\"as configured; left0: relay_stack see each packet before");
+    serves(&scene, &fourth);
+    assert!(Counts::of(&fourth).to_peer > 0, "{:?}", Counts::of(&fourth));
+}
+
+/// What an operator has said of a neighbour stays said, though a packet of it would show whether there is room.
+#[test]
+fn neighbours_that_are_written_down_stay_written_down() {
+    if !requires(&name(), Scene::NEEDS) {
+        return;
+    }
+    let scene = Scene::new();
+    for (number, state) in [(77, "permanent"), (78, "stale"), (79, "reachable")] {
+        scene.host.ip(&format!("neigh replace 192.0.2.{number} lladdr 02:00:00:00:00:{number} dev left0 nud {state}"));
+    }
+    let server = scene.start("native");
+    server.err.wait_for("kernel path: on mode=native");
+    let known = scene.host.tool("ip", "neigh show dev left0");
+    let permanent = known.lines().find(|line| line.starts_with("192.0.2.77 "));
+    assert!(permanent.is_some_and(|line| line.contains("02:00:00:00:00:77 PERMANENT")), "{known}");
 }
 
 #[test]

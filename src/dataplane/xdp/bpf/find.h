@@ -27,25 +27,49 @@ struct indication {
 // A packet that is to leave.
 struct exit {
 	struct way way;          // where it goes: a copy, as an entry may become another's at any moment
+	__u32 tag;               // of the key that it was found by
 	struct hop *known;       // the next hop as it was remembered for it
 	struct session *sender;   // it comes from a client, and this is its allocation
 	struct session *receiver; // it goes to a client, and this is its allocation
 	__be16 target_port;      // the port that it goes to
+	__u16 id;                // the identification of an IPv4 packet
 	__u32 before;            // bytes between UDP header and payload when it came
 	__u32 body;              // bytes of payload
 	__u32 after;             // bytes between UDP header and payload when it leaves
 	__u32 padding;           // bytes behind the payload when it leaves
 	__u32 length;            // bytes of IP header, UDP header and payload that leave
 	__u64 sum;               // of the datagram that leaves
-	__u16 id;                // the identification of an IPv4 packet
-	__u32 head[12];          // what stands between UDP header and payload when it leaves
+	union {                  // one after the other, as the stack of a program is small
+		struct send send;          // what a Send indication is looked up by
+		struct bpf_fib_lookup ask; // what the kernel's routing is asked
+		__u32 head[12];            // what stands between UDP header and payload when it leaves
+	};
 };
 
-// Takes the way that a packet goes from now on.
-INLINE void take(struct exit *exit, struct route *route)
+// A number that tells keys apart.
+INLINE __u32 tag(const void *key, int size)
+{
+	const __u32 *words = key;
+	__u32 number = 0;
+	for (int i = 0; i < size / 4; i++)
+		number ^= words[i];
+	return number;
+}
+
+// Takes the way that a packet goes from now on; 0 if the entry has become another's since it was found.
+INLINE int take(struct exit *exit, struct route *route)
 {
 	__builtin_memcpy(&exit->way, &route->way, sizeof(exit->way));
 	exit->known = &route->hop;
+	asm volatile("" : : : "memory");
+	return *(volatile __u32 *)&route->tag == exit->tag;
+}
+
+// Looks a flow up.
+INLINE struct route *look_up(const struct packet *packet, struct exit *exit)
+{
+	exit->tag = tag(&packet->flow, sizeof(packet->flow));
+	return map_lookup(&routes, &packet->flow);
 }
 
 // ChannelData: what is to become of it.
@@ -55,7 +79,7 @@ INLINE struct route *from_channel(struct packet *packet, struct exit *exit, cons
 	exit->body = htons(header[1]);
 	exit->before = CHANNEL;
 	exit->sum = (__u16)~header[0] + (__u16)~header[1];
-	return map_lookup(&routes, &packet->flow);
+	return look_up(packet, exit);
 }
 
 // A Send indication of the usual layout: what is to become of it.
@@ -65,22 +89,22 @@ INLINE struct route *from_send(struct packet *packet, struct exit *exit, const s
 	int is_ipv6 = head->peer_length == htons(20) && head->family == htons(2);
 	if (head->cookie != COOKIE || head->peer_type != XOR_PEER_ADDRESS || !(is_ipv4 || is_ipv6))
 		return 0;
-	struct send send;
-	__builtin_memcpy(send.local, packet->flow.local, 32);
-	send.local_port = packet->flow.local_port;
-	send.remote_port = packet->flow.remote_port;
+	struct send *send = &exit->send;
+	__builtin_memcpy(send->local, packet->flow.local, 32);
+	send->local_port = packet->flow.local_port;
+	send->remote_port = packet->flow.remote_port;
 	const __be16 *data;
 	if (is_ipv4) {
-		map_ipv4(send.peer, head->address[0] ^ COOKIE);
+		map_ipv4(send->peer, head->address[0] ^ COOKIE);
 		data = PLACE((void *)head, 32);
 		exit->before = HEAD_IPV4;
 		exit->sum = csum_diff(head, HEAD_IPV4, 0, 0, 0);
 	} else {
 		if ((void *)(head + 1) > end)
 			return 0;
-		send.peer[0] = head->address[0] ^ COOKIE;
+		send->peer[0] = head->address[0] ^ COOKIE;
 		for (int i = 1; i < 4; i++)
-			send.peer[i] = head->address[i] ^ head->transaction[i - 1];
+			send->peer[i] = head->address[i] ^ head->transaction[i - 1];
 		data = PLACE((void *)head, 44);
 		exit->before = HEAD_IPV6;
 		exit->sum = csum_diff(head, HEAD_IPV6, 0, 0, 0);
@@ -91,7 +115,10 @@ INLINE struct route *from_send(struct packet *packet, struct exit *exit, const s
 	__u32 padded = (exit->body + 3) & ~3;
 	if (data[0] != DATA_ATTRIBUTE || htons(head->length) != exit->before - 20 + padded || !exit->target_port)
 		return 0;
-	return packet->datagram == sizeof(struct udphdr) + exit->before + padded ? map_lookup(&sends, &send) : 0;
+	if (packet->datagram != sizeof(struct udphdr) + exit->before + padded)
+		return 0;
+	exit->tag = tag(send, sizeof(*send));
+	return map_lookup(&sends, send);
 }
 
 // What a client sent.
@@ -113,12 +140,12 @@ INLINE struct route *from_peer(struct packet *packet, struct exit *exit)
 	exit->body = packet->datagram - sizeof(struct udphdr);
 	exit->before = 0;
 	exit->sum = 0;
-	struct route *route = map_lookup(&routes, &packet->flow);
+	struct route *route = look_up(packet, exit);
 	if (route)
 		return route;
 	__be16 port = packet->flow.remote_port;
 	packet->flow.remote_port = 0;
-	route = map_lookup(&routes, &packet->flow);
+	route = look_up(packet, exit);
 	packet->flow.remote_port = port;
 	exit->sum = (__u16)~port;
 	return route;
@@ -145,16 +172,16 @@ INLINE int find(struct packet *packet, struct exit *exit, void *data, void *end)
 {
 	struct route *route = is_from_peer(packet) ? from_peer(packet, exit) : 0;
 	if (route) {
-		take(exit, route);
+		if (!take(exit, route))
+			return 0;
 		exit->receiver = map_lookup(&sessions, &exit->way.session);
 		exit->target_port = exit->way.target_port;
 		return exit->receiver != 0;
 	}
 	// It comes from a client, then, or a listener stands among the ports of relays.
 	route = from_client(packet, exit, data, end);
-	if (!route)
+	if (!route || !take(exit, route))
 		return 0;
-	take(exit, route);
 	exit->sender = map_lookup(&sessions, &exit->way.session);
 	if (exit->way.is_inward)
 		exit->receiver = map_lookup(&sessions, &exit->way.far);

@@ -20,33 +20,34 @@ INLINE __u32 owner(const struct way *way)
 }
 
 // Asks the kernel's routing where a packet goes next.
-INLINE int ask(void *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
+INLINE int ask(void *ctx, const struct packet *packet, struct exit *exit, struct hop *hop)
 {
 	const struct way *way = &exit->way;
-	struct bpf_fib_lookup to = {};
-	to.l4_protocol = IPPROTO_UDP;
-	to.sport = way->source_port;
-	to.dport = exit->target_port;
-	to.tot_len = exit->length;
-	to.ifindex = routing ? routing : packet->interface;
+	struct bpf_fib_lookup *to = &exit->ask;
+	__builtin_memset(to, 0, sizeof(*to));
+	to->l4_protocol = IPPROTO_UDP;
+	to->sport = way->source_port;
+	to->dport = exit->target_port;
+	to->tot_len = exit->length;
+	to->ifindex = routing ? routing : packet->interface;
 	if (way->is_ipv4) {
-		to.family = AF_INET;
-		to.tos = packet->traffic_class & 0xfc;
-		to.ipv4_src = way->source[3];
-		to.ipv4_dst = way->target[3];
+		to->family = AF_INET;
+		to->tos = packet->traffic_class & 0xfc;
+		to->ipv4_src = way->source[3];
+		to->ipv4_dst = way->target[3];
 	} else {
-		to.family = AF_INET6;
-		__builtin_memcpy(to.ipv6_src, way->source, 16);
-		__builtin_memcpy(to.ipv6_dst, way->target, 16);
+		to->family = AF_INET6;
+		__builtin_memcpy(to->ipv6_src, way->source, 16);
+		__builtin_memcpy(to->ipv6_dst, way->target, 16);
 	}
-	int result = fib_lookup(ctx, &to, sizeof(to), 0);
-	hop->interface = to.ifindex;
+	int result = fib_lookup(ctx, to, sizeof(*to), 0);
+	hop->interface = to->ifindex;
 	// The MTU, since Linux 5.12; before, the length of this packet: longer ones will ask again.
-	hop->mtu = to.tot_len;
+	hop->mtu = to->tot_len;
 	hop->traffic_class = packet->traffic_class & 0xfc;
 	hop->owner = owner(way);
-	__builtin_memcpy(hop->target, to.dmac, ETH_ALEN);
-	__builtin_memcpy(hop->source, to.smac, ETH_ALEN);
+	__builtin_memcpy(hop->target, to->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->source, to->smac, ETH_ALEN);
 	return result;
 }
 
@@ -69,7 +70,7 @@ INLINE int is_another_period(__u64 one, __u64 other, __u32 shift)
 // Where a packet goes next, or why it is left. What the kernel said holds for a moment; then it is asked again, so that
 // a way that ends, a neighbour that moves and an interface that goes down are noticed. Asking is not sending: a neighbour
 // that only this program sends to is never asked whether it is still there.
-INLINE int next_hop(void *ctx, const struct packet *packet, const struct exit *exit, struct hop *hop)
+INLINE int next_hop(void *ctx, const struct packet *packet, struct exit *exit, struct hop *hop)
 {
 	struct hop *known = exit->known;
 	__u64 now = jiffies(), until = *(volatile __u64 *)&known->until;

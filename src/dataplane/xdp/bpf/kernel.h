@@ -41,6 +41,7 @@ static __u32 (*random)(void) = (void *)BPF_FUNC_get_prandom_u32;
 #define htons(value) __builtin_bswap16(value)
 #define htonl(value) __builtin_bswap32(value)
 #define CHANNEL 4             // bytes of the header of ChannelData (RFC 8656 §12.4)
+#define START 34              // bytes of the headers of Ethernet and IPv4
 #define HEADERS 110           // bytes of the longest headers: Ethernet, IPv6, UDP, a Send indication
 #define LONGEST 2048          // bytes of the longest UDP payload that is carried
 #define FRAGMENT 0x3fff       // more fragments, or an offset (RFC 791 §3.1)

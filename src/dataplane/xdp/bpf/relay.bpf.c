@@ -35,7 +35,7 @@ INLINE __u32 lengths(__u32 before, __u32 after)
 	return 2 * (__u16)~htons(before) + 2 * htons(after);
 }
 
-// A packet of a route: where it goes, what stands before its payload, and its sum; or why it is left.
+// A packet of a route: how long it is when it leaves, and its sum; or why it is left.
 INLINE int measure(struct packet *packet, struct exit *exit)
 {
 	exit->sum += packet->sum + exit->way.change;
@@ -43,10 +43,12 @@ INLINE int measure(struct packet *packet, struct exit *exit)
 		return INWARD;
 	if (!packet->has_checksum && !exit->way.is_ipv4)
 		return CHECKSUM;
-	if (exit->receiver && exit->way.channel)
-		put_channel(exit);
-	else if (exit->receiver)
-		put_data(exit, packet);
+	if (exit->receiver && exit->way.channel) {
+		exit->after = CHANNEL;
+	} else if (exit->receiver) {
+		exit->after = is_mapped(packet->flow.remote) ? HEAD_IPV4 : HEAD_IPV6;
+		exit->padding = -exit->body & 3;
+	}
 	__u32 datagram = sizeof(struct udphdr) + exit->after + exit->body + exit->padding;
 	exit->sum += lengths(packet->datagram, datagram);
 	exit->length = datagram + (exit->way.is_ipv4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
@@ -69,8 +71,8 @@ INLINE int may_leave(enum door door, __u32 interface)
 	                      : map_lookup(&interfaces, &interface) != 0;
 }
 
-// What becomes of a packet, and by which interface.
-INLINE enum fate carry(void *ctx, enum door door, struct packet *packet, __u32 *interface)
+// What becomes of a packet; from then on, its interface is the one that it leaves by.
+INLINE enum fate carry(void *ctx, enum door door, struct packet *packet)
 {
 	void *data = begin(ctx, door), *end = end_of(ctx, door);
 	struct exit exit = {};
@@ -82,7 +84,7 @@ INLINE enum fate carry(void *ctx, enum door door, struct packet *packet, __u32 *
 		return leave(LAYOUT);
 	if (packet->hops <= 1)
 		return leave(HOPS);
-	if (packet->has_checksum ? may_be_unfinished && is_unfinished(packet) : is_ipv6(packet))
+	if (packet->has_checksum ? is_unfinished(packet) : is_ipv6(packet))
 		return leave(CHECKSUM);
 	if (exit.sender && !is_padding(ctx, door, packet, &exit))
 		return leave(LAYOUT);
@@ -108,12 +110,13 @@ INLINE enum fate carry(void *ctx, enum door door, struct packet *packet, __u32 *
 	}
 	if (exit.way.is_ipv4)
 		exit.id = identification(&exit);
+	put_head(&exit, packet);
 	if (!rewrite(ctx, door, packet, &exit, &hop)) {
 		leave(HEAD_ROOM);
 		return door == DRIVER ? ON : END;
 	}
 	count_all(&exit);
-	*interface = hop.interface;
+	packet->interface = hop.interface;
 	return redirects ? OUT : BACK;
 }
 
@@ -121,8 +124,7 @@ SEC("xdp")
 int relay(struct xdp_md *ctx)
 {
 	struct packet packet = {.interface = ctx->ingress_ifindex, .frame = frame_length(ctx)};
-	__u32 interface = 0;
-	switch (carry(ctx, DRIVER, &packet, &interface)) {
+	switch (carry(ctx, DRIVER, &packet)) {
 	case END:
 		return XDP_DROP;
 	case BACK:
@@ -146,11 +148,25 @@ int probe(struct xdp_md *ctx)
 	return XDP_PASS;
 }
 
+// Whether a packet of the stack is UDP, as far as its beginning tells. Others are not touched: what applications map is
+// not to be moved.
+INLINE int is_udp(struct __sk_buff *ctx)
+{
+	if (begin(ctx, STACK) + START > end_of(ctx, STACK) && pull_data(ctx, START))
+		return 0;
+	__u8 *data = begin(ctx, STACK);
+	if ((void *)data + START > end_of(ctx, STACK))
+		return 0;
+	if (ctx->protocol == htons(ETH_P_IP))
+		return data[23] == IPPROTO_UDP;
+	return ctx->protocol == htons(ETH_P_IPV6) && data[20] == IPPROTO_UDP;
+}
+
 // Whether a packet of the stack may be one of a route, with all its headers in one place. A tag that the card has taken
 // off stands beside the packet.
 INLINE int is_whole(struct __sk_buff *ctx)
 {
-	if (ctx->pkt_type != HOST || ctx->vlan_present)
+	if (ctx->pkt_type != HOST || ctx->vlan_present || !is_udp(ctx))
 		return 0;
 	__u32 size = ctx->len < HEADERS ? ctx->len : HEADERS;
 	return begin(ctx, STACK) + HEADERS <= end_of(ctx, STACK) || !pull_data(ctx, size);
@@ -162,13 +178,12 @@ int relay_stack(struct __sk_buff *ctx)
 	if (!is_whole(ctx))
 		return TC_ACT_UNSPEC;
 	struct packet packet = {.interface = ctx->ifindex, .frame = ctx->len, .is_joined = ctx->gso_size != 0};
-	__u32 interface = 0;
-	switch (carry(ctx, STACK, &packet, &interface)) {
+	switch (carry(ctx, STACK, &packet)) {
 	case END:
 		return TC_ACT_SHOT;
 	case BACK:
 	case OUT:
-		return redirect(interface, 0);
+		return redirect(packet.interface, 0);
 	default:
 		return TC_ACT_UNSPEC;
 	}

@@ -51,7 +51,6 @@ INLINE void write_udp(struct udphdr *udp, const struct packet *packet, const str
 INLINE void put_channel(struct exit *exit)
 {
 	exit->head[0] = exit->way.channel | (__u32)htons(exit->body) << 16;
-	exit->after = CHANNEL;
 	exit->sum += exit->head[0];
 }
 
@@ -60,9 +59,7 @@ INLINE void put_data(struct exit *exit, const struct packet *packet)
 {
 	struct indication *head = (void *)exit->head;
 	const __be32 *peer = packet->flow.remote;
-	int is_ipv4 = is_mapped(peer);
-	exit->after = is_ipv4 ? HEAD_IPV4 : HEAD_IPV6;
-	exit->padding = -exit->body & 3;
+	int is_ipv4 = exit->after == HEAD_IPV4;
 	head->type = DATA;
 	head->length = htons(exit->after - 20 + exit->body + exit->padding);
 	head->cookie = COOKIE;
@@ -83,6 +80,18 @@ INLINE void put_data(struct exit *exit, const struct packet *packet)
 	}
 	for (int i = 0; i < 12; i++)
 		exit->sum += exit->head[i];
+}
+
+// What stands between UDP header and payload of what goes to a client.
+INLINE void put_head(struct exit *exit, const struct packet *packet)
+{
+	if (!exit->receiver)
+		return;
+	__builtin_memset(exit->head, 0, sizeof(exit->head));
+	if (exit->way.channel)
+		put_channel(exit);
+	else
+		put_data(exit, packet);
 }
 
 // Writes what stands between UDP header and payload; 0 if it does not fit, which cannot be.

@@ -10,8 +10,6 @@
 
 // Whose routing is asked: that of what this host itself sends (1, the loopback device), or of what it forwards (0).
 const volatile __u32 routing = 0;
-// Checksums may be still to be completed: packets come from within the host, or by a hypervisor.
-const volatile __u32 may_be_unfinished = 0;
 // Packets that leave by the interface they came by are redirected there, too.
 const volatile __u32 redirects_back = 0;
 // How long an allocation's bandwidth takes for a byte of payload in either direction, in nanoseconds with 20 bits behind
@@ -68,6 +66,7 @@ struct way {
 
 // What user space writes, and what this program remembers beside it.
 struct route {
+	__u32 tag; // of the key it was written for; first, as it is written first
 	struct way way;
 	struct hop hop;
 };
