@@ -10,6 +10,8 @@ mod archive;
 #[path = "../server/client.rs"]
 mod client;
 mod drivers;
+#[path = "../server/flight.rs"]
+mod flight;
 #[path = "../server/harness.rs"]
 mod harness;
 mod machine;

@@ -1,18 +1,16 @@
 //! A machine with cards, and clients and peers at the other ends of their cables.
 
 use crate::client::{Client, Heard};
+use crate::flight::exchange;
 use crate::harness::*;
 use crate::machine::{Card, Machine};
 use crate::space::Space;
 use hairpin::wire::address::Family;
-use hairpin::wire::channel;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 
 /// Datagrams of one measurement, each way.
 const MANY: u32 = 400;
-/// How many are sent before they are received: fewer than any queue holds.
-const FLIGHT: u32 = 25;
 /// The server's port, and that of its metrics.
 const PORT: u16 = 3478;
 const METRICS: u16 = 9641;
@@ -154,7 +152,7 @@ impl Scene {
             hears(&mut client, b"first");
         }
         let before = self.counts();
-        exchange(&mut client, &peer, relayed);
+        exchange(MANY, &mut client, &peer, relayed);
         let gained = self.counts().since(&before);
         assert_eq!(client.refresh(0), None);
         gained
@@ -195,39 +193,6 @@ fn hears(client: &mut Client, body: &[u8]) {
             other => panic!("{body:?}, not {other:?}"),
         }
     }
-}
-
-/// Numbered datagrams of every length, up and then down; each comes once, whole and from the right address. One that goes
-/// by user space may be overtaken.
-fn exchange(client: &mut Client, peer: &UdpSocket, relayed: SocketAddr) {
-    let to = client.server();
-    let sender = client.socket().try_clone().unwrap();
-    let frame = |body: &[u8]| [&channel::header(0x4000, body.len())[..], body].concat();
-    let up = |body: &[u8]| _ = sender.send_to(&frame(body), to).unwrap();
-    all_come(up, || {
-        let (body, from) = receive(peer);
-        assert_eq!(from, relayed);
-        body
-    });
-    all_come(|body| _ = peer.send_to(body, relayed).unwrap(), || client.data().0);
-}
-
-/// What is sent comes, in whatever order within a flight.
-fn all_come(mut send: impl FnMut(&[u8]), mut next: impl FnMut() -> Vec<u8>) {
-    let numbers: Vec<u32> = (0..MANY).collect();
-    for flight in numbers.chunks(FLIGHT as usize) {
-        flight.iter().for_each(|number| send(&body(*number)));
-        let mut come: Vec<Vec<u8>> = flight.iter().map(|_| next()).collect();
-        come.sort_unstable_by_key(|body| body[..4].to_vec());
-        let all = come.iter().zip(flight).all(|(come, number)| *come == body(*number));
-        assert!(all, "{flight:?}, but {:?}", come.iter().map(|body| &body[..4]).collect::<Vec<_>>());
-    }
-}
-
-/// A datagram's content: its number, and as much more as makes every length up to a usual packet's.
-fn body(number: u32) -> Vec<u8> {
-    let filling = (0..number * 7 % 1200).map(|at| (at + number) as u8);
-    number.to_be_bytes().into_iter().chain(filling).collect()
 }
 
 /// What a server says of itself: its metrics.

@@ -11,35 +11,14 @@ mod scene;
 mod untouched;
 
 use crate::client::{Client, Heard};
+use crate::flight::{body, exchange};
 use crate::harness::*;
 use hairpin::wire::address::Family;
-use hairpin::wire::channel;
 use scene::{Counts, HOST, LEFT, RIGHT, Scene};
 use std::net::{SocketAddr, UdpSocket};
 
 /// Datagrams of one measurement, each way.
 const MANY: u32 = 1000;
-/// How many are sent before they are received: fewer than any buffer holds.
-const FLIGHT: u32 = 50;
-
-/// A datagram's content: its number, and as much more as makes every length up to a usual packet's.
-fn body(number: u32) -> Vec<u8> {
-    let filling = (0..number * 7 % 1200).map(|at| (at + number) as u8);
-    number.to_be_bytes().into_iter().chain(filling).collect()
-}
-
-/// Sends numbered datagrams; each comes once, whole, and from the right address. One of a flight that goes by user space
-/// may be overtaken.
-fn all_come(mut send: impl FnMut(&[u8]), mut next: impl FnMut() -> Vec<u8>) {
-    let numbers: Vec<u32> = (0..MANY).collect();
-    for flight in numbers.chunks(FLIGHT as usize) {
-        flight.iter().for_each(|number| send(&body(*number)));
-        let mut bodies: Vec<Vec<u8>> = flight.iter().map(|_| next()).collect();
-        bodies.sort_unstable_by_key(|body| body[..4].to_vec());
-        bodies.iter().zip(flight).for_each(|(came, number)| assert_eq!(came, &body(*number), "number {number}"));
-    }
-}
-
 /// A client and its peer send each other everything, and all but the first of it goes by the kernel.
 fn talk(server: &Server, client: &mut Client, peer: &UdpSocket, family: Family) {
     let relayed = client.allocate_family(family);
@@ -51,16 +30,7 @@ fn talk(server: &Server, client: &mut Client, peer: &UdpSocket, family: Family) 
     assert_eq!(client.hear_data(), Heard::Channel(0x4000, b"first".to_vec()));
 
     let before = Counts::of(server);
-    let sender = client.socket().try_clone().unwrap();
-    let to = client.server();
-    let frame = |body: &[u8]| [&channel::header(0x4000, body.len())[..], body].concat();
-    let up = |body: &[u8]| _ = sender.send_to(&frame(body), to).unwrap();
-    all_come(up, || {
-        let (body, from) = receive(peer);
-        assert_eq!(from, relayed);
-        body
-    });
-    all_come(|body| _ = peer.send_to(body, relayed).unwrap(), || client.data().0);
+    exchange(MANY, client, peer, relayed);
     let gained = Counts::of(server).since(&before);
     let most = u64::from(MANY) * 99 / 100;
     assert!(gained.to_peer > most && gained.to_client > most, "{gained:?}");

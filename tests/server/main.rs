@@ -11,6 +11,7 @@ mod control;
 #[cfg(feature = "dtls")]
 mod dtls;
 mod families;
+mod flight;
 mod flood;
 mod harness;
 mod headers;
