@@ -60,7 +60,7 @@ pub(crate) static KEYS: &[Key] = &[
     key("kernel-path", Choice(&["auto", "off", "native", "tc", "generic"], kernel_path), &["auto"],
         "Relaying of established channels in the kernel: in the driver (native), behind it (generic), or where the stack begins (tc); auto: the best that works. Needs CAP_BPF and CAP_NET_ADMIN, and CAP_PERFMON on many kernels; user space relays whatever the kernel does not."),
     key("kernel-interfaces", List("an interface such as eth0", |d, t| push(&mut d.config.kernel_interfaces, not_empty(t))), &[],
-        "Interfaces with the kernel path. Empty: those that carry the address of a listener or a relay."),
+        "Interfaces with the kernel path. Empty: those that carry the address of a listener or a relay, and network cards where a listener has every address."),
 
     key("listen.addresses",
         List("an IP address", |d, t| push(&mut d.listen.addresses, value::address(t))), &["0.0.0.0", "::"],

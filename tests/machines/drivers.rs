@@ -10,7 +10,7 @@ const FAMILIES: [Family; 2] = [Family::V4, Family::V6];
 /// As many queues as a driver would like to have for two cores.
 const MANY_QUEUES: Card = Card { device: "virtio-net-pci,mq=on,vectors=10", driver: "virtio_net", queues: 4 };
 /// Whatever comes has a whole checksum, as from a network of copper. A machine on the same host leaves it to hardware
-/// that never comes, and such packets are user space's in generic mode.
+/// that never comes, and such packets are user space's.
 const WHOLE: Card = Card { device: "virtio-net-pci,guest_csum=off", driver: "virtio_net", queues: 1 };
 const E1000: Card = Card { device: "e1000", driver: "e1000", queues: 1 };
 const E1000E: Card = Card { device: "e1000e", driver: "e1000e", queues: 1 };

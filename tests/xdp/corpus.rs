@@ -287,8 +287,8 @@ fn every_frame_of_the_corpus_is_carried_as_by_the_core_or_passed_on_untouched() 
     }
 }
 
-/// No driver that lacks head room can be had here; that a packet is due to go by user space takes seconds, and a real
-/// neighbour (`tests/server/kernel/changes.rs`).
+/// What lacks head room and what is joined are tried elsewhere (`life.rs`); that a packet is due to go by user space takes
+/// seconds, and a real neighbour (`tests/server/kernel/changes.rs`).
 #[test]
 fn the_corpus_has_every_outcome_and_no_name_twice() {
     let rows = rows();

@@ -96,10 +96,27 @@ fn what_is_joined_is_left_to_user_space() {
         let joined = |kernel: &Kernel| kernel.status().left[Left::Joined as usize];
         for frame in [up(&scene, "alice", "peer4", 600), down(&scene, "peer6", "carol", 600)] {
             let before = joined(&scene.kernel);
-            let (fate, output, _) = scene.kernel.try_joined(&frame, 200, 1).unwrap();
-            assert_eq!((fate, output), (Fate::Passed, frame));
+            assert_eq!(scene.kernel.try_joined(&frame, 200).unwrap(), (Fate::Passed, frame));
             assert_eq!(joined(&scene.kernel), before + 1);
         }
+    });
+}
+
+/// What a driver has put before a packet takes the room of longer headers: such a packet goes on as it came.
+#[test]
+fn without_room_for_longer_headers_a_packet_is_left() {
+    if !requires(net::lack()) {
+        return;
+    }
+    Scene::play(Mode::Generic, |scene| {
+        let lacking = |kernel: &Kernel| kernel.status().left[Left::HeadRoom as usize];
+        let (longer, shorter) = (down(&scene, "peer4", "alice", 9), up(&scene, "alice", "peer4", 9));
+        assert_eq!(scene.kernel.try_cramped(&longer, 216).unwrap(), (Fate::Passed, longer.clone()));
+        assert_eq!(lacking(&scene.kernel), 1);
+        for (frame, before) in [(&shorter, 216), (&longer, 152)] {
+            assert_eq!(scene.kernel.try_cramped(frame, before).unwrap().0, Fate::Sent);
+        }
+        assert_eq!(lacking(&scene.kernel), 1);
     });
 }
 
@@ -339,6 +356,8 @@ fn a_full_table_refuses_routes_and_takes_them_again() {
         (0..ROUTES).for_each(|number| kernel.add(&route(number)));
         let status = kernel.status();
         assert_eq!((status.channels, status.sessions, status.refused), (ROUTES, ROUTES as usize / 16, 0));
+        (0..ROUTES).for_each(|number| kernel.permit(&route(number).permission()));
+        assert_eq!((kernel.status().permissions, kernel.status().refused), (ROUTES, 0));
         let memory = memory_of_maps();
         assert!((8 << 20..64 << 20).contains(&memory), "{memory} bytes");
         let last = route(ROUTES);

@@ -15,6 +15,9 @@ use std::net::SocketAddr;
 /// Bytes of the longest payload that the program looks at.
 const LONGEST: usize = 1992;
 
+/// The two programs.
+const MODES: [Mode; 2] = [Mode::Generic, Mode::Tc];
+
 /// Ways of every kind: client and peer, or peer and client.
 const WAYS: [(bool, &str, &str); 16] = [
     (true, "alice", "peer4"),
@@ -215,7 +218,13 @@ fn what_is_right_and_fits_is_carried() {
     if !requires(net::lack()) {
         return;
     }
-    Scene::play(Mode::Generic, |scene| {
+    for mode in MODES {
+        right_and_fitting(mode);
+    }
+}
+
+fn right_and_fitting(mode: Mode) {
+    Scene::play(mode, |scene| {
         scene.permit();
         let scene = RefCell::new(scene);
         check(3000, &Valid::any(), |valid| {
@@ -245,8 +254,14 @@ fn what_is_carried_is_what_the_core_would_carry() {
     if !requires(net::lack()) {
         return;
     }
+    for mode in MODES {
+        changed(mode);
+    }
+}
+
+fn changed(mode: Mode) {
     let frames = (Valid::any(), prop::collection::vec(Change::any(), 1..4), prop::bool::weighted(0.7));
-    Scene::play(Mode::Generic, |scene| {
+    Scene::play(mode, |scene| {
         scene.permit();
         let (scene, carried) = (RefCell::new(scene), Cell::new(0_u32));
         check(6000, &frames, |(valid, changes, mend)| {
@@ -275,7 +290,13 @@ fn every_bit_counts_as_for_the_core() {
     if !requires(net::lack()) {
         return;
     }
-    Scene::play(Mode::Generic, |mut scene| {
+    for mode in MODES {
+        every_bit(mode);
+    }
+}
+
+fn every_bit(mode: Mode) {
+    Scene::play(mode, |mut scene| {
         scene.permit();
         for (way, send) in WAYS.iter().flat_map(|way| [(*way, false), (*way, true)]) {
             // Indications are the clients', and to relays the core alone sends them.

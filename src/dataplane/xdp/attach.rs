@@ -7,7 +7,7 @@ use super::{Mode, Wish};
 use aya::maps::{DevMapHash, MapData, MapError};
 use aya::programs::links::LinkOrder;
 use aya::programs::tc::TcAttachOptions;
-use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, TcAttachType, Xdp, XdpMode};
+use aya::programs::{Program, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use std::io;
 
@@ -56,9 +56,9 @@ pub(super) fn attach(
 ) -> Result<Vec<String>, String> {
     let mut remarks = Vec::new();
     for interface @ Interface { name, index, hardware } in interfaces {
+        remarks.extend(others(name, mode));
         let room = attach_to(program, counters, interface, mode);
         remarks.extend(judge(name, room.map_err(|error| cannot_attach(name, mode, &error))?)?);
-        remarks.extend(others(name, mode));
         if mode == Mode::Native && !hardware && !netlink::transmits(*index) {
             return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
         }
@@ -74,20 +74,23 @@ pub(super) fn attach(
 fn judge(name: &str, room: Room) -> Result<Option<String>, String> {
     match room {
         Room::Enough => Ok(None),
-        Room::Unknown => Ok(Some(format!("{name}: no packet has shown yet whether there is room for longer headers"))),
+        Room::Unknown => {
+            Ok(Some(format!("{name}: no packet showed at the start whether there is room for longer headers")))
+        }
         Room::TooLittle => Err(format!("{name}: its driver leaves too little room for longer headers")),
         Room::Unseen => Err(format!("{name}: its driver takes a native program, but does not run it")),
     }
 }
 
-/// What stands before this program in the stack, and may keep packets from it.
+/// Whether others stand in the stack already, and may keep packets from this program. Only who has every right is told
+/// which: to others it is refused, and that tells it as well.
 fn others(name: &str, mode: Mode) -> Option<String> {
-    if mode != Mode::Tc {
-        return None;
-    }
-    let (_, programs) = SchedClassifier::query_tcx(name, TcAttachType::Ingress).ok()?;
-    let before: Vec<_> = programs.iter().filter_map(ProgramInfo::name_as_str).take(programs.len() - 1).collect();
-    (!before.is_empty()).then(|| format!("{name}: {} see each packet before", before.join(" ")))
+    let are_there = match SchedClassifier::query_tcx(name, TcAttachType::Ingress) {
+        Ok((_, programs)) => !programs.is_empty(),
+        Err(ProgramError::SyscallError(error)) => error.call != "bpf_prog_query",
+        Err(_) => false,
+    };
+    (mode == Mode::Tc && are_there).then(|| format!("{name}: another tcx program sees each packet before"))
 }
 
 /// Attaches the program to one interface. In the driver, packets show first whether there is room before them; elsewhere the
@@ -171,7 +174,7 @@ fn cannot_attach(interface: &str, mode: Mode, error: &ProgramError) -> String {
         }
         Some(libc::EINVAL) if mode == Mode::Tc => format!("{interface}: tc mode needs Linux 6.6 (tcx)"),
         Some(libc::EOPNOTSUPP) => format!("{interface}: its driver has no {mode} mode, or not with LRO or rx-gro-hw"),
-        Some(libc::EINVAL | libc::ERANGE) => {
+        Some(libc::EINVAL | libc::ERANGE) if mode == Mode::Native => {
             format!("{interface}: its driver refuses {mode} mode: an MTU above about 3,500 bytes, or too few queues?")
         }
         Some(libc::EPERM | libc::EACCES) => format!("{interface}: needs the capability CAP_NET_ADMIN"),

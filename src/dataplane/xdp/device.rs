@@ -10,8 +10,8 @@ pub struct Interface {
     pub name: String,
     /// Its number.
     pub index: u32,
-    /// There is hardware behind it, or what a virtual machine has for it. Elsewhere packets may come with checksums that are
-    /// still to be completed, and what a native program sends may be lost where the other end of a pair does not poll.
+    /// There is hardware behind it, or what a virtual machine has for it. Elsewhere what a native program sends may be lost
+    /// where the other end of a pair does not poll.
     pub hardware: bool,
 }
 

@@ -9,7 +9,7 @@ use aya::Ebpf;
 use aya::maps::{MapData, MapError, PerCpuArray};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
-use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -64,8 +64,10 @@ pub(super) fn probe(
             [false, false] => thread::sleep(LOOK),
         }
     }
-    let is_deaf = received < netlink::received(interface.index);
-    Ok((link, if is_deaf { Room::Unseen } else { Room::Unknown }))
+    let has_come = received.zip(netlink::received(interface.index)).is_some_and(|(then, now)| then < now);
+    // One that has come since the last look is seen by now, if ever.
+    let is_seen = tried(counters)? != before;
+    Ok((link, if has_come && !is_seen { Room::Unseen } else { Room::Unknown }))
 }
 
 /// Packets that had room, and that had none.
@@ -74,14 +76,20 @@ fn tried(counters: &Counters) -> Result<[u64; 2], MapError> {
     Ok([count(COUNTERS[0])?, count(COUNTERS[1])?])
 }
 
-/// Sends an empty datagram to the port `discard` of some neighbours that are known by this interface, so that a packet
-/// comes: an answer, be it that nothing is there.
+/// Sends an empty datagram to the port `discard` of some neighbours of IPv4 that are known by this interface, so that a
+/// packet comes: an answer, be it that nothing is there.
 fn call_neighbours(interface: &Interface) {
     let known = fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
-    let here = known.lines().filter(|line| line.split_whitespace().last() == Some(&interface.name));
     let Ok(socket) = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)) else { return };
-    for neighbour in here.filter_map(|line| line.split_whitespace().next()?.parse::<IpAddr>().ok()).take(4) {
+    for neighbour in known.lines().filter_map(|line| neighbour(line, &interface.name)).take(4) {
         // Where that fails, others send packets in time.
         _ = socket.send_to(&[], (neighbour, DISCARD));
     }
+}
+
+/// The address in a line of the kernel's list, if its station is known (`ATF_COM`) by this interface.
+fn neighbour(line: &str, interface: &str) -> Option<Ipv4Addr> {
+    let [ip, _kind, flags, _station, _mask, at] = line.split_whitespace().collect::<Vec<_>>()[..] else { return None };
+    let flags = u8::from_str_radix(flags.strip_prefix("0x")?, 16).ok()?;
+    (at == interface && flags & 2 != 0).then(|| ip.parse().ok())?
 }

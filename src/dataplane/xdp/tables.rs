@@ -12,7 +12,7 @@ use aya::Ebpf;
 use aya::maps::{Array, DevMapHash, HashMap, MapData, MapError, PerCpuArray, PerCpuValues};
 use aya::util::nr_cpus;
 
-/// Channels at most, and permissions as many. Of either, one has an entry for each direction: 56 MiB of the kernel if all
+/// Channels at most, and permissions as many. Of either, one has an entry for each direction: 60 MiB of the kernel if all
 /// are there.
 pub const ROUTES: u32 = 65_536;
 

@@ -123,8 +123,10 @@ fn the_program_of_somebody_else_stays() {
     serves(&scene, &first);
     assert!(Counts::of(&third).to_peer > 0, "{:?}", Counts::of(&third));
     // Whoever comes later is told who stands before.
-    let fourth = Scene::setup("tc").start_on(PORT + 30, &scene.host, &[]);
-    fourth.err.wait_for("kernel path: on mode=tc interfaces=\"left0 right0\" why=\"as configured; left0: relay_stack see each packet before");
+    let by = ["setpriv", "--bounding-set=-all,+bpf,+net_admin,+perfmon", "--inh-caps=-all"];
+    let fourth = Scene::setup("tc").start_on(PORT + 30, &scene.host, &by);
+    let before = "why=\"as configured; left0: another tcx program sees each packet before";
+    fourth.err.wait_for(&format!("kernel path: on mode=tc interfaces=\"left0 right0\" {before}"));
     serves(&scene, &fourth);
     assert!(Counts::of(&fourth).to_peer > 0, "{:?}", Counts::of(&fourth));
 }

@@ -56,7 +56,8 @@ INLINE __u32 tag(const void *key, int size)
 	return number;
 }
 
-// Takes the way that a packet goes from now on; 0 if the entry has become another's since it was found.
+// Takes the way that a packet goes from now on; 0 if the entry has become another's since it was found. The kernel gives
+// entries to others at once: what is copied meanwhile is of another key, all but certainly with another tag.
 INLINE int take(struct exit *exit, struct route *route)
 {
 	__builtin_memcpy(&exit->way, &route->way, sizeof(exit->way));

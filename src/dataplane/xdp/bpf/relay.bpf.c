@@ -5,7 +5,8 @@
 // User space decides which of them stand and writes two entries for each: one finds what the client sends, the other
 // what the peer sends. A packet of theirs gets new headers and leaves at once. Whatever else comes,
 // or cannot be carried for any reason, goes on to user space as if this program were not there, with the packet
-// untouched. What is more than an allocation may send is dropped, as there; nothing else is.
+// untouched. What is more than an allocation may send is dropped, as there, and in the stack what the
+// kernel has no memory left for; nothing else is.
 //
 //     parse ─▶ find ─▶ measure ─▶ next hop ─▶ admit ─▶ rewrite ─▶ count
 //     packet.h find.h            hop.h       session.h rewrite.h  session.h

@@ -66,7 +66,7 @@ struct way {
 
 // What user space writes, and what this program remembers beside it.
 struct route {
-	__u32 tag; // of the key it was written for; first, as it is written first
+	__u32 tag; // of the key it was written for
 	struct way way;
 	struct hop hop;
 };
