@@ -16,6 +16,9 @@ const LIFETIME: Duration = Duration::from_secs(4);
 /// What ends is carried for no longer than this.
 const LATE: Duration = Duration::from_secs(1);
 
+/// The modes that `auto` takes where it can, as values.
+const MODES: [&str; 2] = ["\"native\"", "\"tc\""];
+
 /// A server in the driver with this more, and media through it from the left to the right.
 fn begin(scene: &Scene, more: &[(&str, &str)]) -> (Server, Media) {
     let setup = more.iter().fold(Scene::setup("native"), |setup, (key, value)| setup.set(key, value));
@@ -66,21 +69,24 @@ fn a_permission_ends_in_time_and_comes_back() {
     if !requires(&name(), Scene::NEEDS) {
         return;
     }
-    let scene = Scene::new();
-    let (server, mut media, beside, _folder) = begin_beside(&scene, &[("limits.permission-lifetime", "4")]);
-    let begun = Instant::now();
-    for _ in 0..2 {
-        let made = during(|| media.permit());
-        media.flows_by_kernel(&server);
-        ends_in_time(media.ends(Way::Down), made);
-        assert_eq!(media.lost(Way::Down, (made.1, made.0 + LIFETIME - LATE / 2)), 0);
-        // The channel stands longer (RFC 8656 §12.2), but what comes back has to be looked at.
-        media.flows_by(&server, Way::Up, false);
-        media.is_silent(Way::Down);
-        assert_eq!(media.indications, 0);
+    for mode in MODES {
+        let scene = Scene::new();
+        let (server, mut media, beside, _folder) =
+            begin_beside(&scene, &[("limits.permission-lifetime", "4"), ("kernel-path", mode)]);
+        let begun = Instant::now();
+        for _ in 0..2 {
+            let made = during(|| media.permit());
+            media.flows_by_kernel(&server);
+            ends_in_time(media.ends(Way::Down), made);
+            assert_eq!(media.lost(Way::Down, (made.1, made.0 + LIFETIME - LATE / 2)), 0);
+            // The channel stands longer (RFC 8656 §12.2), but what comes back has to be looked at.
+            media.flows_by(&server, Way::Up, false);
+            media.is_silent(Way::Down);
+            assert_eq!(media.indications, 0);
+        }
+        assert_eq!(media.lost(Way::Up, (begun, Instant::now() - LATE)), 0);
+        beside.was_not_disturbed();
     }
-    assert_eq!(media.lost(Way::Up, (begun, Instant::now() - LATE)), 0);
-    beside.was_not_disturbed();
 }
 
 /// Send and Data indications, which need nothing else.
@@ -304,24 +310,26 @@ fn interfaces_that_go_and_come_are_served_again() {
     if !requires(&name(), Scene::NEEDS) {
         return;
     }
-    let scene = Scene::new();
-    let (server, mut media, beside, _folder) = begin_beside(&scene, &[]);
-    let mut beside = Some(beside);
-    for name in ["right0", "left0"] {
+    for mode in MODES {
+        let scene = Scene::new();
+        let (server, mut media, beside, _folder) = begin_beside(&scene, &[("kernel-path", mode)]);
+        let mut beside = Some(beside);
+        for name in ["right0", "left0"] {
+            media.flows_by_kernel(&server);
+            let (_, down) = during(|| scene.take_down(name));
+            for way in [Way::Up, Way::Down] {
+                assert!(media.ends(way) < down);
+                media.is_silent(way);
+            }
+            let (_, up) = during(|| scene.bring_up(name));
+            for way in [Way::Up, Way::Down] {
+                let first = media.resumes(way, down);
+                assert!(first < up + LATE, "too late by {:?}", first - up - LATE);
+            }
+            beside.take().into_iter().for_each(Bystander::was_not_disturbed);
+        }
         media.flows_by_kernel(&server);
-        let (_, down) = during(|| scene.take_down(name));
-        for way in [Way::Up, Way::Down] {
-            assert!(media.ends(way) < down);
-            media.is_silent(way);
-        }
-        let (_, up) = during(|| scene.bring_up(name));
-        for way in [Way::Up, Way::Down] {
-            let first = media.resumes(way, down);
-            assert!(first < up + LATE, "too late by {:?}", first - up - LATE);
-        }
-        beside.take().into_iter().for_each(Bystander::was_not_disturbed);
     }
-    media.flows_by_kernel(&server);
 }
 
 /// What does not fit the way to the client any more goes by user space, in fragments.
@@ -393,18 +401,20 @@ fn media_goes_on_when_its_way_becomes_narrow_and_wide_again() {
     if !requires(&name(), Scene::NEEDS) {
         return;
     }
-    let scene = Scene::new();
-    let server = scene.start("native");
-    let mut media = [0, 1].map(|family| long_media(&scene, &server, family));
-    let begun = Instant::now();
-    for (mtu, fits) in [(1280, false), (1500, true)] {
-        scene.narrow("left0", mtu);
-        comes_down(&mut media, &server, fits);
-    }
-    for media in &mut media {
-        let pause = media.longest_pause(Way::Down);
-        assert!(pause < LATE, "{pause:?}");
-        assert_eq!(media.lost(Way::Up, (begun, Instant::now() - LATE)), 0);
+    for mode in MODES {
+        let scene = Scene::new();
+        let server = scene.start(mode.trim_matches('"'));
+        let mut media = [0, 1].map(|family| long_media(&scene, &server, family));
+        let begun = Instant::now();
+        for (mtu, fits) in [(1280, false), (1500, true)] {
+            scene.narrow("left0", mtu);
+            comes_down(&mut media, &server, fits);
+        }
+        for media in &mut media {
+            let pause = media.longest_pause(Way::Down);
+            assert!(pause < LATE, "{pause:?}");
+            assert_eq!(media.lost(Way::Up, (begun, Instant::now() - LATE)), 0);
+        }
     }
 }
 
