@@ -85,12 +85,24 @@ fn session(value: &Value) -> Vec<String> {
         number(&value["channels"]),
         seconds("age"),
         seconds("expires"),
-        text(&value["path"]).to_owned(),
+        path(value),
         sum("to_peer", "packets"),
         sum("to_peer", "bytes"),
         sum("to_client", "packets"),
         sum("to_client", "bytes"),
     ]
+}
+
+/// Which way packets of an allocation take; of one that has routes in the kernel how many have taken them, unless that is
+/// all but those that found the way.
+fn path(value: &Value) -> String {
+    let name = text(&value["path"]);
+    let packets = |path: &str| -> u64 {
+        ["to_peer", "to_client"].iter().filter_map(|way| value[path][way]["packets"].as_u64()).sum()
+    };
+    let (kernel, all) = (packets("kernel"), packets("kernel") + packets("user_space"));
+    let percent = (kernel * 100).checked_div(all).unwrap_or(100);
+    if name == "kernel" && percent < 99 { format!("{name} {percent} %") } else { name.to_owned() }
 }
 
 /// So many allocations.

@@ -20,7 +20,7 @@ pub(super) fn open(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Ker
             let names = names(kernel.interfaces());
             tracing::info!(mode = %kernel.mode(), interfaces = names, why = kernel.why(), "kernel path: on");
         }
-        Err(why) if config.kernel_path == KernelPath::Auto => {
+        Err(why) if config.kernel_path == KernelPath::Auto && config.kernel_interfaces.is_empty() => {
             tracing::info!(why, "kernel path: off; packets are relayed in user space");
         }
         Err(why) => tracing::warn!(why, "kernel path: cannot be had; packets are relayed in user space"),
@@ -35,8 +35,9 @@ fn attempt(config: &Config, hosts: &Hosts, is_fresh: bool) -> Result<Kernel, Str
         KernelPath::Tc => Some(Mode::Tc),
         KernelPath::Auto | KernelPath::Off => None,
     };
-    if is_fresh && mode.is_none() {
-        return Err("nothing is configured, so no interface is touched".to_owned());
+    if is_fresh && mode.is_none() && config.kernel_interfaces.is_empty() {
+        return Err("no users or secrets are configured, so no interface is touched unless kernel-interfaces names it"
+            .to_owned());
     }
     if let Some(device) = &config.relay.device {
         return Err(format!("relay.device binds relays to {device}, which only sockets can be"));
@@ -59,7 +60,7 @@ fn interfaces(config: &Config, hosts: &Hosts) -> Result<Vec<Interface>, String> 
     names.dedup();
     let find = |name: String| match io::interface_index(&name) {
         Some(index) => Ok(Interface::new(name, index)),
-        None => Err(format!("kernel-interfaces: this host has no interface {name}")),
+        None => Err(format!("kernel-interfaces: this host has no interface {name} (`ip link` lists them)")),
     };
     names.into_iter().map(find).collect()
 }

@@ -177,6 +177,10 @@ impl Fault {
                 }
                 Bad::Expired | Bad::ExpiredContext { .. } => Self::Expired,
                 Bad::UnknownIssuer => Self::UnknownIssuer,
+                other if other.to_string().contains("CaUsedAsEndEntity") => Self::Tls(
+                    "the certificate is an authority's and not a server's: make one with basicConstraints=CA:FALSE"
+                        .to_owned(),
+                ),
                 other => Self::Tls(other.to_string()),
             },
             Some(other) => Self::Tls(other.to_string()),

@@ -183,7 +183,11 @@ impl<'a> Walk<'a> {
                 let agreed = link.agreed();
                 Ok((link, agreed))
             }
-            Err(Fault::Tls(_) | Fault::NotStun | Fault::Silent) if self.speaks_plain(server) => Err(Fault::SpeaksPlain),
+            Err(Fault::Tls(_) | Fault::NotStun | Fault::Silent)
+                if !self.speaks_tls(server) && self.speaks_plain(server) =>
+            {
+                Err(Fault::SpeaksPlain)
+            }
             Err(Fault::NotStun) => Err(Fault::Tls("the server closed the connection".to_owned())),
             Err(fault) => Err(fault),
         }

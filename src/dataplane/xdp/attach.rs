@@ -60,7 +60,9 @@ pub(super) fn attach(
         let room = attach_to(program, counters, interface, mode);
         remarks.extend(judge(name, room.map_err(|error| cannot_attach(name, mode, &error))?)?);
         if mode == Mode::Native && !hardware && !netlink::transmits(*index) {
-            return Err(format!("{name}: its other end would not take what a native program sends: it needs GRO on"));
+            return Err(format!(
+                "{name}: its other end would not take what a native program sends: it needs `ethtool -K DEVICE gro on`"
+            ));
         }
     }
     for Interface { name, index, .. } in interfaces.iter().filter(|at| may_leave(at, interfaces, mode)) {

@@ -106,7 +106,7 @@ impl Kernel {
             return Err("no interface carries a listener or a relay: loopback is served in user space".to_owned());
         }
         if let Some(at) = wish.interfaces.iter().find(|at| netlink::station(at.index).is_none()) {
-            return Err(format!("{}: its packets have no Ethernet headers", at.name));
+            return Err(format!("{}: its packets have no Ethernet headers: name others in kernel-interfaces", at.name));
         }
         device::rights()?;
         // Tables have a part for each core.

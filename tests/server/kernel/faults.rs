@@ -37,7 +37,7 @@ fn an_interface_that_is_not_there_is_named() {
         says_and_serves(
             &setup,
             &[],
-            "cannot be had; packets are relayed in user space why=\"kernel-interfaces: this host has no interface nosuch0\"",
+            "cannot be had; packets are relayed in user space why=\"kernel-interfaces: this host has no interface nosuch0 (`ip link` lists them)\"",
         );
     }
 }
@@ -66,7 +66,7 @@ fn without_the_right_it_says_which() {
         says_and_serves(
             &Scene::setup("auto"),
             &by,
-            "off; packets are relayed in user space why=\"needs CAP_BPF and CAP_NET_ADMIN",
+            "cannot be had; packets are relayed in user space why=\"needs CAP_BPF and CAP_NET_ADMIN",
         );
     }
 }
