@@ -473,7 +473,9 @@ fn read_frame(stream: &mut dyn Stream, buffer: &mut Vec<u8>, patience: Duration)
                 return Heard::End;
             }
             Ok(len) => buffer.extend_from_slice(&chunk[..len]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            // A process that was stopped and goes on is told so by whatever it waited for.
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {}
             Err(_) => return Heard::End,
         }
     }
